@@ -1,0 +1,268 @@
+"""The embedded network: a compact promptable 3D SAM made for a CPU.
+
+A convolutional image encoder runs once per window and leaves a feature pyramid at strides 2, 4, 8 and 16.  A light
+decoder, run at every click, mixes that pyramid with dense prompt maps and answers at stride 2.  Three ideas carry it:
+
+* clicks become maps at every scale (Gaussians of several widths, as in the click maps of RITM, arXiv 2102.06583),
+* each click also *matches*: the cosine similarity between a learned embedding at the click and everywhere else, the
+  highest over the positive and over the negative clicks, tells which tissue looks like what was clicked,
+* the previous mask comes back as logits, as in SAM (arXiv 2304.02643), which also gives the several masks and the IoU head.
+
+B windows, C channels, N clicks, M masks; the grid at stride s is (D/s, H/s, W/s) for a window (D, H, W).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIDES = (2, 4, 8, 16)
+CLICK_WIDTHS = {2: (2.0, 6.0), 4: (3.0, 10.0), 8: (8.0, 24.0), 16: (16.0, 48.0)}  # Gaussian sigmas in window voxels
+PROMPT_MAPS = 6  # two Gaussians per sign, the previous mask and its presence
+LOGIT_LIMIT = 12.0  # previous logits are squashed smoothly beyond this, so that a sure mask can still be corrected
+
+
+def _conv(c_in: int, c_out: int, kernel: int = 3) -> nn.Conv3d:
+    return nn.Conv3d(c_in, c_out, kernel, padding=kernel // 2)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(8, channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3³ convolutions around an identity (pre-activation, He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = _norm(channels), _conv(channels, channels)
+        self.norm2, self.conv2 = _norm(channels), _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> the same shape."""
+        y = self.conv1(F.silu(self.norm1(x)))
+        return x + self.conv2(F.silu(self.norm2(y)))
+
+
+class CompactImageEncoder(nn.Module):
+    """(B, C_in, D, H, W) -> features at strides 2, 4, 8, 16, coarse context already mixed into the fine ones."""
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = _conv(in_channels * 8, widths[0])
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
+            for width, depth in zip(widths, depths, strict=True)
+        )
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv3d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
+        self.lateral = nn.ModuleList(_conv(coarse, fine, 1) for fine, coarse in pairs)
+        self.merge = nn.ModuleList(ResidualBlock(fine) for fine, _ in pairs[1:])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The pyramid, finest first."""
+        x = self.stages[0](self.stem(space_to_depth(x)))
+        features = [x]
+        for down, stage in zip(self.down, self.stages[1:], strict=True):
+            x = stage(down(x))
+            features.append(x)
+        for level in reversed(range(len(self.lateral))):
+            context = upsample(self.lateral[level](features[level + 1]))
+            features[level] = features[level] + context
+            if level:  # the finest level is left as a plain sum: a block there would double the cost of encoding
+                features[level] = self.merge[level - 1](features[level])
+        return features
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """(B, C, D, H, W) -> (B, 8 C, D/2, H/2, W/2): every 2³ cube becomes channels."""
+    b, c, d, h, w = x.shape
+    x = x.reshape(b, c, d // 2, 2, h // 2, 2, w // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, d // 2, h // 2, w // 2)
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Nearest doubling of the three axes; the convolutions behind it smooth the steps."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def click_map(points: Tensor, weights: Tensor, grid: tuple[int, int, int], *, stride: int, sigma: float) -> Tensor:
+    """The highest Gaussian over the clicks.
+
+    points (B, N, 3) in window voxels, weights (B, N) in {0, 1} -> (B, D, H, W) in [0, 1].
+    """
+    axes = []
+    for axis, size in enumerate(grid):
+        centres = (torch.arange(size, device=points.device, dtype=points.dtype) + 0.5) * stride - 0.5
+        distance = (centres - points[..., axis : axis + 1]) / sigma  # (B, N, size)
+        axes.append(torch.exp(-0.5 * distance.square()))
+    result = points.new_zeros((points.shape[0], *grid))
+    plane_0 = axes[0] * weights[..., None]  # (B, N, D)
+    for n in range(points.shape[1]):
+        bump = plane_0[:, n, :, None, None] * axes[1][:, n, None, :, None] * axes[2][:, n, None, None, :]
+        result = torch.maximum(result, bump)
+    return result
+
+
+class ClickMatcher(nn.Module):
+    """How much every voxel looks like the clicked ones, by cosine similarity of a learned embedding."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.embed = _conv(channels, width, 1)
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> unit vectors (B, E, D, H, W); needs no prompts, so it belongs to the encoding."""
+        return F.normalize(self.embed(features), dim=1, eps=1e-4)
+
+    def forward(self, embedding: Tensor, points: Tensor, labels: Tensor, *, stride: int) -> Tensor:
+        """unit vectors (B, E, D, H, W), points (B, N, 3), labels (B, N) -> (B, 2, D, H, W): positive, negative."""
+        b, e, *grid = embedding.shape
+        size = torch.tensor(grid, device=points.device)
+        index = ((points + 0.5) / stride).floor().long()
+        index = torch.minimum(index.clamp(min=0), size - 1)  # (B, N, 3)
+        flat = (index[..., 0] * grid[1] + index[..., 1]) * grid[2] + index[..., 2]  # (B, N)
+        rows = embedding.permute(0, 2, 3, 4, 1).reshape(b, -1, e)  # (B, V, E), a view when channels come last
+        keys = rows.gather(1, flat[..., None].expand(-1, -1, e))  # (B, N, E)
+        similarity = keys @ rows.transpose(1, 2)  # (B, N, V)
+        maps = []
+        for label in (1, 0):
+            absent = (labels != label)[..., None]
+            maps.append(similarity.masked_fill(absent, -1.0).amax(dim=1))
+        return torch.stack(maps, dim=1).reshape(b, 2, *grid)
+
+
+class CompactMaskDecoder(nn.Module):
+    """Pyramid + prompt maps -> mask logits at stride 2 and the IoU that each mask is expected to reach."""
+
+    def __init__(self, encoder_widths: tuple[int, ...], widths: tuple[int, ...], match_width: int, masks: int) -> None:
+        super().__init__()
+        prompt_channels = PROMPT_MAPS + 2  # and the similarities to the positive and to the negative clicks
+        self.matchers = nn.ModuleList(ClickMatcher(c, match_width) for c in encoder_widths)
+        self.reduce = nn.ModuleList(_conv(c, w, 1) for c, w in zip(encoder_widths, widths, strict=True))
+        self.mix = nn.ModuleList(_conv(w + prompt_channels, w, 1) for w in widths)
+        self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths[1:])
+        self.up = nn.ModuleList(_conv(coarse, fine, 1) for fine, coarse in zip(widths, widths[1:], strict=False))
+        self.last_norm, self.last_conv = _norm(widths[0]), _conv(widths[0], widths[0])
+        self.head = _conv(widths[0], masks, 1)
+        self.shortcut = nn.Conv3d(PROMPT_MAPS, masks, 1, bias=False)
+        self._start_from_the_prompts()
+        self.iou_head = nn.Sequential(nn.Linear(widths[1] + widths[3] + 3, 64), nn.SiLU(), nn.Linear(64, 1))
+
+    def _start_from_the_prompts(self) -> None:
+        """Before any training the answer is a small ball at the clicks, and half of what the previous mask said."""
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.constant_(self.head.bias, -2.0)
+        start = torch.tensor([0.0, 4.0, 0.0, -4.0, LOGIT_LIMIT / 2, 0.0])  # narrow and wide, +, -; previous, presence
+        with torch.no_grad():
+            self.shortcut.weight.copy_(start[None, :, None, None, None].expand_as(self.shortcut.weight))
+
+    def prepare(self, features: list[Tensor]) -> dict[str, list[Tensor]]:
+        """What the decoder needs from the pyramid at every click, computed once."""
+        return {
+            "features": [reduce(f) for reduce, f in zip(self.reduce, features, strict=True)],
+            "matches": [matcher.prepare(f) for matcher, f in zip(self.matchers, features, strict=True)],
+        }
+
+    def forward(self, embedding: dict[str, list[Tensor]], sparse: Tensor, dense: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Embedding, clicks (B, N, 4), prompt maps per stride -> logits (B, M, D/2, H/2, W/2), iou (B, M)."""
+        points, labels = sparse[..., :3], sparse[..., 3]
+        x, coarsest, quarter = None, None, None
+        for level in reversed(range(len(STRIDES))):
+            matched = self.matchers[level](embedding["matches"][level], points, labels, stride=STRIDES[level])
+            feature = embedding["features"][level]
+            mixed = self.mix[level](torch.cat([feature, dense[level], matched.to(feature.dtype)], dim=1))
+            x = mixed if x is None else mixed + upsample(self.up[level](x))
+            if level:
+                x = self.blocks[level - 1](x)
+            if level == 3:
+                coarsest = x
+            elif level == 1:
+                quarter = x
+        x = x + self.last_conv(F.silu(self.last_norm(x)))
+        logits = self.head(F.silu(x)) + self.shortcut(dense[0])
+        return logits, self._predict_iou(logits, quarter, coarsest)
+
+    def _predict_iou(self, logits: Tensor, quarter: Tensor, coarsest: Tensor) -> Tensor:
+        """Pooled features inside each mask, and how sure the mask is of itself, -> (B, M) in [0, 1]."""
+        probability = F.avg_pool3d(torch.sigmoid(logits.detach().float()), 2)  # (B, M, D/4, H/4, W/4)
+        size = probability.sum(dim=(2, 3, 4))  # (B, M)
+        inside = torch.einsum("bmdhw,bcdhw->bmc", probability, quarter.float()) / (size[..., None] + 1.0)
+        context = coarsest.float().mean(dim=(2, 3, 4))[:, None].expand(-1, inside.shape[1], -1)
+        sure = probability.square().sum(dim=(2, 3, 4)) / (size + 1e-3)
+        voxels = probability[0, 0].numel()
+        facts = torch.stack([sure, torch.log1p(size) / 10.0, size / voxels], dim=-1)  # (B, M, 3)
+        return torch.sigmoid(self.iou_head(torch.cat([inside, context, facts], dim=-1))).squeeze(-1)
+
+
+class CompactNet(nn.Module):
+    """Image encoder, prompt encoder and mask decoder behind the interface that every network here has.
+
+    Any window whose axes are multiples of 16 is taken; the deployed size is 128³.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 2,
+        encoder_widths: tuple[int, ...] = (16, 48, 96, 128),
+        encoder_depths: tuple[int, ...] = (1, 2, 2, 2),
+        decoder_widths: tuple[int, ...] = (16, 32, 64, 96),
+        match_width: int = 16,
+        masks: int = 4,
+    ) -> None:
+        super().__init__()
+        encoder_widths, decoder_widths = tuple(encoder_widths), tuple(decoder_widths)
+        self.image_encoder = CompactImageEncoder(in_channels, encoder_widths, tuple(encoder_depths))
+        self.mask_decoder = CompactMaskDecoder(encoder_widths, decoder_widths, match_width, masks)
+
+    def encode_image(self, x: Tensor) -> dict[str, list[Tensor]]:
+        """(B, C_in, D, H, W) normalised window -> embedding, reusable for any number of prompts."""
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        return self.mask_decoder.prepare(self.image_encoder(x))
+
+    def encode_prompts(
+        self, points: Tensor, labels: Tensor, mask_logits: Tensor | None, *, grid: tuple[int, int, int] = (64, 64, 64)
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Clicks and the previous logits as tokens and maps.
+
+        points (B, N, 3) in window voxels, labels (B, N) with 1 foreground, 0 background, -1 padding, mask_logits
+        (B, 1, D/2, H/2, W/2) or None; `grid` is the stride-2 grid -> sparse (B, N, 4), dense: four (B, 6, ...) maps.
+        """
+        if mask_logits is not None:
+            grid = tuple(mask_logits.shape[2:])
+        positive, negative = (labels == 1).to(points.dtype), (labels == 0).to(points.dtype)
+        dense = []
+        previous = None
+        if mask_logits is not None:
+            previous = torch.tanh(mask_logits.to(points.dtype) / LOGIT_LIMIT)
+        for level, stride in enumerate(STRIDES):
+            size = tuple(axis >> level for axis in grid)
+            maps = [
+                click_map(points, weights, size, stride=stride, sigma=sigma)
+                for weights in (positive, negative)
+                for sigma in CLICK_WIDTHS[stride]
+            ]
+            if previous is None:
+                memory = points.new_zeros((points.shape[0], 2, *size))
+            else:
+                if level:
+                    previous = F.avg_pool3d(previous, 2)
+                memory = torch.cat([previous, torch.ones_like(previous)], dim=1)
+            dense.append(torch.cat([torch.stack(maps, dim=1), memory], dim=1))
+        return torch.cat([points, labels.to(points.dtype)[..., None]], dim=-1), dense
+
+    def decode_masks(
+        self, embedding: dict[str, list[Tensor]], sparse: Tensor, dense: list[Tensor], *, multimask: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """-> logits (B, M, D/2, H/2, W/2), iou (B, M).
+
+        multimask None gives all four (the single mask first), False the single one, True the three alternatives.
+        """
+        dtype = embedding["features"][0].dtype
+        logits, iou = self.mask_decoder(embedding, sparse, [d.to(dtype) for d in dense])
+        if multimask is None:
+            return logits, iou
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        return logits[:, chosen], iou[:, chosen]

@@ -1,0 +1,31 @@
+"""What a user says to the model: clicks and boxes, in voxel indices of the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """One click: voxel index (i, j, k) in the image grid, and its sign."""
+
+    ijk: tuple[int, int, int]
+    is_foreground: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A 3D box, both corners included, in voxel indices of the image grid.
+
+    Raises ValueError when a lower bound lies above its upper bound.
+    """
+
+    lower_ijk: tuple[int, int, int]
+    upper_ijk: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if any(low > high for low, high in zip(self.lower_ijk, self.upper_ijk, strict=True)):
+            raise ValueError(
+                f"box is inside out: lower corner {self.lower_ijk} must not exceed upper corner {self.upper_ijk}; "
+                "swap the two corners"
+            )

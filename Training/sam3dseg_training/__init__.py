@@ -1,0 +1,1 @@
+"""Headless training of the networks that the effect clicks with."""
