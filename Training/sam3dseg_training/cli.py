@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _synthetic(arguments: argparse.Namespace) -> int:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the makers of volumes would fight the network for cores
     from .loop import LoopConfig
     from .pretrain import PretrainConfig, pretrain
     from .synthesis.dataset import SynthesisConfig

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam3dseg.simulated_user import next_click
@@ -25,6 +26,7 @@ class ClickTrainingConfig:
     jitter: float = 0.5  # window voxels
     multi_weight: float = 0.5
     iou_weight: float = 0.2
+    match_weight: float = 0.15  # for each stride, once per target
 
 
 class TrainingUser:
@@ -92,7 +94,17 @@ def click_rounds(
             if turn == 0:
                 first.append(mean_dice(previous, target))
         last.append(mean_dice(previous, target))
+        total = total + rounds * config.match_weight * match_loss(network.match_masks(embedding, sparse), target)
     return total / terms, {"dice_first": float(np.mean(first)), "dice_last": float(np.mean(last)), "rounds": rounds}
+
+
+def match_loss(masks: list[Tensor], target: Tensor) -> Tensor:
+    """Deep supervision of the click matches: logits (B, 1, ...) per stride, each against the target at its stride."""
+    total = target.new_zeros(())
+    for logits in masks:
+        pooled = F.adaptive_avg_pool3d(target, logits.shape[2:])
+        total = total + dice_ce_loss(logits.float(), pooled).mean()
+    return total
 
 
 def mean_dice(logits: Tensor, target: Tensor) -> float:

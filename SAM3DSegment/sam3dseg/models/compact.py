@@ -4,8 +4,8 @@ A convolutional image encoder runs once per window and leaves a feature pyramid 
 decoder, run at every click, mixes that pyramid with dense prompt maps and answers at stride 2.  Three ideas carry it:
 
 * clicks become maps at every scale (Gaussians of several widths, as in the click maps of RITM, arXiv 2102.06583),
-* each click also *matches*: the cosine similarity between a learned embedding at the click and everywhere else, the
-  highest over the positive and over the negative clicks, tells which tissue looks like what was clicked,
+* each click also *matches*: the similarity of a learned embedding, and of the plain intensities, between the click and
+  everywhere else, the highest over the positive and over the negative clicks, tells which tissue was clicked,
 * the previous mask comes back as logits, as in SAM (arXiv 2304.02643), which also gives the several masks and the IoU head.
 
 B windows, C channels, N clicks, M masks; the grid at stride s is (D/s, H/s, W/s) for a window (D, H, W).
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 STRIDES = (2, 4, 8, 16)
 CLICK_WIDTHS = {2: (2.0, 6.0), 4: (3.0, 10.0), 8: (8.0, 24.0), 16: (16.0, 48.0)}  # Gaussian sigmas in window voxels
+MATCH_MAPS = 4  # embedding and intensity, to positive and to negative clicks
 PROMPT_MAPS = 6  # two Gaussians per sign, the previous mask and its presence
 LOGIT_LIMIT = 12.0  # previous logits are squashed smoothly beyond this, so that a sure mask can still be corrected
 
@@ -106,47 +107,71 @@ def click_map(points: Tensor, weights: Tensor, grid: tuple[int, int, int], *, st
 
 
 class ClickMatcher(nn.Module):
-    """How much every voxel looks like the clicked ones, by cosine similarity of a learned embedding."""
+    """How much every voxel looks like the clicked ones: by a learned embedding, and by intensity alone."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, in_channels: int) -> None:
         super().__init__()
         self.embed = _conv(channels, width, 1)
+        self.tolerance = nn.Parameter(torch.zeros(in_channels))  # log of the intensity difference that counts as near
+        self.gain, self.bias = nn.Parameter(torch.tensor(3.0)), nn.Parameter(torch.tensor(-2.0))
 
     def prepare(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) -> unit vectors (B, E, D, H, W); needs no prompts, so it belongs to the encoding."""
         return F.normalize(self.embed(features), dim=1, eps=1e-4)
 
-    def forward(self, embedding: Tensor, points: Tensor, labels: Tensor, *, stride: int) -> Tensor:
-        """unit vectors (B, E, D, H, W), points (B, N, 3), labels (B, N) -> (B, 2, D, H, W): positive, negative."""
-        b, e, *grid = embedding.shape
+    def forward(self, embedding: Tensor, tissue: Tensor, points: Tensor, labels: Tensor, *, stride: int) -> Tensor:
+        """Match maps (B, 4, D, H, W): embedding and intensity for positive clicks, then both for negative ones.
+
+        embedding: unit vectors (B, E, D, H, W), tissue: pooled input (B, C, D, H, W), points (B, N, 3), labels (B, N).
+        Without a click of a sign its embedding match is -1 and its intensity match 0.
+        """
+        b, _, *grid = embedding.shape
         size = torch.tensor(grid, device=points.device)
         index = ((points + 0.5) / stride).floor().long()
         index = torch.minimum(index.clamp(min=0), size - 1)  # (B, N, 3)
         flat = (index[..., 0] * grid[1] + index[..., 1]) * grid[2] + index[..., 2]  # (B, N)
-        rows = embedding.permute(0, 2, 3, 4, 1).reshape(b, -1, e)  # (B, V, E), a view when channels come last
-        keys = rows.gather(1, flat[..., None].expand(-1, -1, e))  # (B, N, E)
+        rows, values = _rows(embedding), _rows(tissue)  # (B, V, E), (B, V, C)
+        keys = rows.gather(1, flat[..., None].expand(-1, -1, rows.shape[-1]))  # (B, N, E)
         similarity = keys @ rows.transpose(1, 2)  # (B, N, V)
+        scaled = (values * torch.exp(-self.tolerance)).transpose(1, 2)  # (B, C, V)
+        picked = scaled.gather(2, flat[:, None].expand(-1, scaled.shape[1], -1))  # (B, C, N)
         maps = []
         for label in (1, 0):
-            absent = (labels != label)[..., None]
-            maps.append(similarity.masked_fill(absent, -1.0).amax(dim=1))
-        return torch.stack(maps, dim=1).reshape(b, 2, *grid)
+            absent = labels != label
+            maps.append(similarity.masked_fill(absent[..., None], -1.0).amax(dim=1))
+            nearest = scaled.new_full((b, scaled.shape[2]), 30.0)
+            for n in range(points.shape[1]):
+                distance = (scaled - picked[..., n : n + 1]).abs().sum(dim=1)  # (B, V)
+                nearest = torch.minimum(nearest, distance + 30.0 * absent[:, n : n + 1])
+            maps.append(torch.exp(-nearest))
+        return torch.stack([m.to(similarity.dtype) for m in maps], dim=1).reshape(b, MATCH_MAPS, *grid)
+
+    def mask(self, matches: Tensor) -> Tensor:
+        """Match maps -> logits (B, 1, D, H, W) of a mask by embedding alone: supervision for the embedding."""
+        return self.gain.exp() * (matches[:, :1] - 0.5 - 0.5 * (matches[:, 2:3] + 1)) + self.bias
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, C, D, H, W) -> (B, D·H·W, C), a view when channels come last."""
+    return x.permute(0, 2, 3, 4, 1).flatten(1, 3)
 
 
 class CompactMaskDecoder(nn.Module):
     """Pyramid + prompt maps -> mask logits at stride 2 and the IoU that each mask is expected to reach."""
 
-    def __init__(self, encoder_widths: tuple[int, ...], widths: tuple[int, ...], match_width: int, masks: int) -> None:
+    def __init__(
+        self, in_channels: int, encoder_widths: tuple[int, ...], widths: tuple[int, ...], match_width: int, masks: int
+    ) -> None:
         super().__init__()
-        prompt_channels = PROMPT_MAPS + 2  # and the similarities to the positive and to the negative clicks
-        self.matchers = nn.ModuleList(ClickMatcher(c, match_width) for c in encoder_widths)
+        prompt_channels = PROMPT_MAPS + MATCH_MAPS
+        self.matchers = nn.ModuleList(ClickMatcher(c, match_width, in_channels) for c in encoder_widths)
         self.reduce = nn.ModuleList(_conv(c, w, 1) for c, w in zip(encoder_widths, widths, strict=True))
         self.mix = nn.ModuleList(_conv(w + prompt_channels, w, 1) for w in widths)
         self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths[1:])
         self.up = nn.ModuleList(_conv(coarse, fine, 1) for fine, coarse in zip(widths, widths[1:], strict=False))
         self.last_norm, self.last_conv = _norm(widths[0]), _conv(widths[0], widths[0])
         self.head = _conv(widths[0], masks, 1)
-        self.shortcut = nn.Conv3d(PROMPT_MAPS, masks, 1, bias=False)
+        self.shortcut = nn.Conv3d(prompt_channels, masks, 1, bias=False)
         self._start_from_the_prompts()
         self.iou_head = nn.Sequential(nn.Linear(widths[1] + widths[3] + 3, 64), nn.SiLU(), nn.Linear(64, 1))
 
@@ -154,25 +179,30 @@ class CompactMaskDecoder(nn.Module):
         """Before any training the answer is a small ball at the clicks, and half of what the previous mask said."""
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.constant_(self.head.bias, -2.0)
-        start = torch.tensor([0.0, 4.0, 0.0, -4.0, LOGIT_LIMIT / 2, 0.0])  # narrow and wide, +, -; previous, presence
+        clicks, memory, matches = [0.0, 3.0, 0.0, -3.0], [LOGIT_LIMIT / 2, 0.0], [0.0, 1.0, 0.0, -1.0]
+        start = torch.tensor(clicks + memory + matches)
         with torch.no_grad():
             self.shortcut.weight.copy_(start[None, :, None, None, None].expand_as(self.shortcut.weight))
 
-    def prepare(self, features: list[Tensor]) -> dict[str, list[Tensor]]:
-        """What the decoder needs from the pyramid at every click, computed once."""
+    def prepare(self, x: Tensor, features: list[Tensor]) -> dict[str, list[Tensor]]:
+        """What the decoder needs from the input and its pyramid at every click, computed once."""
+        tissue = [F.avg_pool3d(x, 2)]
+        for _ in STRIDES[1:]:
+            tissue.append(F.avg_pool3d(tissue[-1], 2))
+        tissue[0] = F.avg_pool3d(tissue[0], 3, stride=1, padding=1, count_include_pad=False)  # calms the noise
         return {
+            "tissue": tissue,
             "features": [reduce(f) for reduce, f in zip(self.reduce, features, strict=True)],
             "matches": [matcher.prepare(f) for matcher, f in zip(self.matchers, features, strict=True)],
         }
 
     def forward(self, embedding: dict[str, list[Tensor]], sparse: Tensor, dense: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Embedding, clicks (B, N, 4), prompt maps per stride -> logits (B, M, D/2, H/2, W/2), iou (B, M)."""
-        points, labels = sparse[..., :3], sparse[..., 3]
         x, coarsest, quarter = None, None, None
         for level in reversed(range(len(STRIDES))):
-            matched = self.matchers[level](embedding["matches"][level], points, labels, stride=STRIDES[level])
             feature = embedding["features"][level]
-            mixed = self.mix[level](torch.cat([feature, dense[level], matched.to(feature.dtype)], dim=1))
+            prompts = torch.cat([dense[level], self.match(embedding, sparse, level).to(feature.dtype)], dim=1)
+            mixed = self.mix[level](torch.cat([feature, prompts], dim=1))
             x = mixed if x is None else mixed + upsample(self.up[level](x))
             if level:
                 x = self.blocks[level - 1](x)
@@ -181,8 +211,18 @@ class CompactMaskDecoder(nn.Module):
             elif level == 1:
                 quarter = x
         x = x + self.last_conv(F.silu(self.last_norm(x)))
-        logits = self.head(F.silu(x)) + self.shortcut(dense[0])
+        logits = self.head(F.silu(x)) + self.shortcut(prompts)
         return logits, self._predict_iou(logits, quarter, coarsest)
+
+    def match(self, embedding: dict[str, list[Tensor]], sparse: Tensor, level: int) -> Tensor:
+        """The match maps of one level of the pyramid."""
+        return self.matchers[level](
+            embedding["matches"][level],
+            embedding["tissue"][level],
+            sparse[..., :3],
+            sparse[..., 3],
+            stride=STRIDES[level],
+        )
 
     def _predict_iou(self, logits: Tensor, quarter: Tensor, coarsest: Tensor) -> Tensor:
         """Pooled features inside each mask, and how sure the mask is of itself, -> (B, M) in [0, 1]."""
@@ -215,12 +255,12 @@ class CompactNet(nn.Module):
         super().__init__()
         encoder_widths, decoder_widths = tuple(encoder_widths), tuple(decoder_widths)
         self.image_encoder = CompactImageEncoder(in_channels, encoder_widths, tuple(encoder_depths))
-        self.mask_decoder = CompactMaskDecoder(encoder_widths, decoder_widths, match_width, masks)
+        self.mask_decoder = CompactMaskDecoder(in_channels, encoder_widths, decoder_widths, match_width, masks)
 
     def encode_image(self, x: Tensor) -> dict[str, list[Tensor]]:
         """(B, C_in, D, H, W) normalised window -> embedding, reusable for any number of prompts."""
         x = x.contiguous(memory_format=torch.channels_last_3d)
-        return self.mask_decoder.prepare(self.image_encoder(x))
+        return self.mask_decoder.prepare(x, self.image_encoder(x))
 
     def encode_prompts(
         self, points: Tensor, labels: Tensor, mask_logits: Tensor | None, *, grid: tuple[int, int, int] = (64, 64, 64)
@@ -266,3 +306,8 @@ class CompactNet(nn.Module):
             return logits, iou
         chosen = slice(1, None) if multimask else slice(0, 1)
         return logits[:, chosen], iou[:, chosen]
+
+    def match_masks(self, embedding: dict[str, list[Tensor]], sparse: Tensor) -> list[Tensor]:
+        """Logits (B, 1, ...) at strides 2, 4, 8, 16 of what looks like the clicks: a target for training only."""
+        matchers = self.mask_decoder.matchers
+        return [m.mask(self.mask_decoder.match(embedding, sparse, level)) for level, m in enumerate(matchers)]

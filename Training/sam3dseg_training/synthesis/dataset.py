@@ -20,6 +20,7 @@ from .shapes import SIZE, crop_of_real_map, made_up_map
 
 MAPS_KEPT = 24  # label maps that a worker draws from
 NEW_MAP_EVERY = 5  # samples between two new maps
+LARGEST_SHARE = 0.35  # of a window that a target may fill
 REAL_MAP_SHARE = 0.25  # of the maps, when real label maps are given
 
 
@@ -50,11 +51,13 @@ def read_label_maps(folder: str | None) -> list[np.ndarray]:
 def choose_target(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray | None:
     """One object of a window's label map as bool (I, J, K), or None when the draw found nothing worth a click."""
     present, counts = np.unique(labels, return_counts=True)
-    usable = present[(counts >= 40) & (counts < 0.6 * labels.size)]
-    usable = usable[usable > 0] if rng.random() < 0.95 else usable
-    if len(usable) == 0:
+    fits = (counts >= 40) & (counts < LARGEST_SHARE * labels.size)
+    if rng.random() < 0.95:
+        fits &= present > 0
+    if not fits.any():
         return None
-    label = rng.choice(usable)
+    weights = counts[fits] ** (1 / 3)  # a thumb on the scale for what is large enough to show a shape
+    label = rng.choice(present[fits], p=weights / weights.sum())
     mask = labels == label
     if rng.random() < 0.12:  # a whole made of two parts, such as a shell with what it holds
         ring = ndimage.binary_dilation(mask) & ~mask
@@ -66,7 +69,7 @@ def choose_target(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray | 
         if count > 1:
             sizes = np.bincount(parts.ravel())[1:]
             mask = parts == rng.choice(count, p=sizes**0.5 / (sizes**0.5).sum()) + 1
-    return mask if 40 <= mask.sum() < 0.6 * labels.size else None
+    return mask if 40 <= mask.sum() < LARGEST_SHARE * labels.size else None
 
 
 def make_sample(rng: np.random.Generator, labels: np.ndarray, config: SynthesisConfig) -> dict[str, np.ndarray] | None:
