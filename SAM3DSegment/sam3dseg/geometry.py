@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -19,8 +20,8 @@ class Orientation:
     ones included, is one such pair; an oblique image keeps its residual rotation.
     """
 
-    perm: tuple[int, int, int] = (0, 1, 2)
-    flips: tuple[bool, bool, bool] = (False, False, False)
+    perm: tuple[int, ...] = (0, 1, 2)
+    flips: tuple[bool, ...] = (False, False, False)
 
     @classmethod
     def from_direction(cls, direction: ArrayLike | None) -> Orientation:
@@ -59,24 +60,24 @@ class Orientation:
         """Canonical (R, A, S) array -> (I, J, K) view of the same memory."""
         return array[self._flip_index()].transpose(np.argsort(self.perm))
 
-    def shape_to_canonical(self, per_axis: ArrayLike) -> tuple:
+    def shape_to_canonical(self, per_axis: Iterable) -> tuple:
         """Reorder three per-axis values (shape, spacing_mm) from index order to canonical order."""
         values = tuple(per_axis)
         return tuple(values[axis] for axis in self.perm)
 
-    def point_to_canonical(self, ijk: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    def point_to_canonical(self, ijk: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Voxel coordinates (..., 3) of an image of `shape` (I, J, K) -> canonical voxel coordinates (..., 3)."""
         points = np.asarray(ijk, dtype=np.float64)[..., list(self.perm)]
         last = np.asarray(self.shape_to_canonical(shape), dtype=np.float64) - 1
         return np.where(self.flips, last - points, points)
 
-    def point_from_canonical(self, point: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    def point_from_canonical(self, point: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Canonical voxel coordinates (..., 3) -> voxel coordinates (..., 3) of an image of `shape` (I, J, K)."""
         points = np.asarray(point, dtype=np.float64)
         last = np.asarray(self.shape_to_canonical(shape), dtype=np.float64) - 1
         return np.where(self.flips, last - points, points)[..., np.argsort(self.perm)]
 
-    def _flip_index(self) -> tuple[slice, slice, slice]:
+    def _flip_index(self) -> tuple[slice, ...]:
         return tuple(slice(None, None, -1 if flip else None) for flip in self.flips)
 
 
@@ -84,8 +85,8 @@ class Orientation:
 class Grid:
     """The canonical voxel grid of an image: shape in voxels and spacing in mm, both in canonical axis order."""
 
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
 
     @property
     def extent_mm(self) -> NDArray[np.float64]:

@@ -6,8 +6,10 @@ the input voxels; a box one input voxel wide is exactly linear interpolation, a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 
 from .windows import Window
@@ -19,7 +21,7 @@ NORMALISATIONS = {"zscore_positive": 1, "robust_rank": 2}  # method -> channels
 
 
 def extract_window(
-    image: NDArray, spacing_mm: ArrayLike, window: Window, *, antialias: bool
+    image: NDArray, spacing_mm: Sequence[float], window: Window, *, antialias: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Resample the cube `window` out of a canonical image.
 
@@ -49,11 +51,11 @@ def extract_window(
 def logits_to_grid(
     logits: NDArray[np.float32],
     window: Window,
-    spacing_mm: ArrayLike,
-    shape: tuple[int, int, int],
+    spacing_mm: Sequence[float],
+    shape: tuple[int, ...],
     *,
-    region: tuple[slice, slice, slice] | None = None,
-) -> tuple[NDArray[np.float32], tuple[slice, slice, slice]]:
+    region: tuple[slice, ...] | None = None,
+) -> tuple[NDArray[np.float32], tuple[slice, ...]]:
     """Resample window logits (n, n, n), covering the window's cube, linearly to the canonical grid of `shape`.
 
     Sample centres follow the align_corners=False convention, whatever n is. region: slices with explicit start and
@@ -142,7 +144,7 @@ def _robust_rank(window: NDArray[np.float32], valid: NDArray[np.bool_] | None) -
     return result
 
 
-def _inside(positions: NDArray[np.float64], length: int) -> NDArray[np.bool_]:
+def _inside(positions: NDArray[np.floating], length: int) -> NDArray[np.bool_]:
     """Which sample positions lie in an axis of `length` voxels; at least one when the axis lies between samples."""
     valid = (positions >= -0.5 - 1e-9) & (positions <= length - 0.5 + 1e-9)
     middle = (length - 1) / 2
@@ -151,7 +153,7 @@ def _inside(positions: NDArray[np.float64], length: int) -> NDArray[np.bool_]:
     return valid
 
 
-def _axis_weights(positions: NDArray[np.float64], length: int, *, width: float) -> tuple[int, NDArray[np.float32]]:
+def _axis_weights(positions: NDArray[np.floating], length: int, *, width: float) -> tuple[int, NDArray[np.float32]]:
     """Box weights of samples at `positions` over the voxels they need: (first voxel, matrix (samples, voxels)).
 
     Samples beyond the ends take the end voxel. Rows sum to one.
@@ -171,16 +173,17 @@ def _axis_weights(positions: NDArray[np.float64], length: int, *, width: float) 
 def _contract(values: NDArray, weights: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Apply one matrix (out, in) per axis to `values` (in0, in1, in2) -> float32 (out0, out1, out2).
 
-    The order of the axes depends on the shapes only, so that an image gives the same bits in every orientation.
+    The matrices are banded, so sparse products beat dense ones and need no BLAS threads, which stall beside a busy
+    network. The order of the axes is fixed, so that an image gives the same bits in every orientation.
     """
-    first, middle, last = weights
-    out = np.empty((first.shape[0], middle.shape[1], last.shape[0]), dtype=np.float32)
-    banded = sparse.csr_matrix(first)
-    row_bytes = max(4 * values.shape[0] * values.shape[2], 1)
-    step = max(1, SLAB_BYTES // row_bytes)
+    first, *others = (sparse.csr_matrix(matrix) for matrix in weights)
+    shape = (weights[0].shape[0], *values.shape[1:])
+    result = np.empty(shape, dtype=np.float32)
+    step = max(1, SLAB_BYTES // max(4 * values.shape[0] * values.shape[2], 1))
     for begin in range(0, values.shape[1], step):
         slab = np.ascontiguousarray(values[:, begin : begin + step], dtype=np.float32)
-        rows = slab.shape[1]
-        reduced = np.asarray(banded @ slab.reshape(slab.shape[0], -1))  # (out0, rows * in2)
-        out[:, begin : begin + rows] = (reduced.reshape(-1, slab.shape[2]) @ last.T).reshape(first.shape[0], rows, -1)
-    return np.matmul(middle, out)  # (out1, in1) @ (out0, in1, out2)
+        result[:, begin : begin + step] = (first @ slab.reshape(len(slab), -1)).reshape(shape[0], *slab.shape[1:])
+    for matrix in others:
+        result = np.ascontiguousarray(np.moveaxis(result, 0, 2))  # the next axis comes to the front
+        result = (matrix @ result.reshape(len(result), -1)).reshape(matrix.shape[0], *result.shape[1:])
+    return np.ascontiguousarray(np.moveaxis(result, 0, 2))

@@ -18,7 +18,7 @@ class Window:
     Sample w lies at canonical voxel `center + (w - (size - 1) / 2) * spacing_mm / image_spacing_mm`.
     """
 
-    center: tuple[float, float, float]
+    center: tuple[float, ...]
     spacing_mm: float
     size: int = 128
 
@@ -40,7 +40,7 @@ class Window:
     def contains(self, points: ArrayLike, spacing_mm: ArrayLike, *, margin: float = 0.0) -> NDArray[np.bool_]:
         """Which canonical voxel coordinates (..., 3) lie in the cube, `margin` samples or more from its faces."""
         inside = self.from_image(points, spacing_mm)
-        return ((inside >= margin - 0.5) & (inside <= self.size - 0.5 - margin)).all(axis=-1)
+        return np.all((inside >= margin - 0.5) & (inside <= self.size - 0.5 - margin), axis=-1)
 
     def bounds(self, spacing_mm: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Canonical voxel coordinates (3,), (3,) of the lower and upper faces."""
@@ -97,7 +97,7 @@ class ZoomPolicy:
     def framing(
         self, grid: Grid, low: ArrayLike, high: ArrayLike, *, fraction: float, finest_mm: float, size: int
     ) -> Window:
-        """Window in which the canonical voxel box low..high (inclusive) takes `fraction`, never finer than `finest_mm`."""
+        """Window in which the canonical voxel box low..high (inclusive) takes `fraction`, at `finest_mm` or coarser."""
         low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
         extent = float(((high - low + 1) * grid.spacing_mm).max())
         spacing = min(extent / fraction / size, self.covering_spacing(grid, size))

@@ -1,0 +1,76 @@
+"""What a session remembers after each request, and the way back and forward through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .masks import CroppedMask
+from .prompts import Box, Click
+from .windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the model answered over `window`.
+
+    logits (n, n, n) float32 are the chosen candidate's raw logits; alternatives (M, n, n, n) float16 and iou (M,) are
+    all candidates.
+    """
+
+    window: Window
+    logits: NDArray[np.float32]
+    alternatives: NDArray[np.float16]
+    iou: NDArray[np.float32]
+    chosen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Prompts and result of one request; never changed once made. initial and mask live in canonical voxels."""
+
+    clicks: tuple[Click, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    initial: CroppedMask = field(default_factory=CroppedMask)
+    mask: CroppedMask = field(default_factory=CroppedMask)
+    outcome: Outcome | None = None
+
+
+class History:
+    """A bounded line of states with a cursor; a new state drops what was undone."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._states = [State()]
+        self._cursor = 0
+
+    @property
+    def current(self) -> State:
+        return self._states[self._cursor]
+
+    @property
+    def can_undo(self) -> bool:
+        return self._cursor > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self._cursor + 1 < len(self._states)
+
+    def push(self, state: State) -> None:
+        """Make `state` current; beyond `depth` steps the oldest is forgotten."""
+        self._states = [*self._states[: self._cursor + 1], state][-self._depth - 1 :]
+        self._cursor = len(self._states) - 1
+
+    def undo(self) -> None:
+        """Step back. Raises RuntimeError at the beginning."""
+        if not self.can_undo:
+            raise RuntimeError("nothing to undo: the session is at its first step")
+        self._cursor -= 1
+
+    def redo(self) -> None:
+        """Step forward. Raises RuntimeError at the end."""
+        if not self.can_redo:
+            raise RuntimeError("nothing to redo: no step has been undone")
+        self._cursor += 1

@@ -1,0 +1,228 @@
+"""One request on one volume: choose the windows, ask the model, and paste its logits into a native-grid mask."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .framing import Framing
+from .geometry import Grid
+from .masks import CroppedMask, components_at
+from .pasting import Layer, paste_mask, resample_logits, resample_mask, tile_layers
+from .preprocessing import extract_window, normalise
+from .prompt_set import Prompts
+from .protocol import Prediction, Segmenter
+from .request import Clock
+from .windows import Window, ZoomPolicy
+
+NO_POINTS = np.zeros((0, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A mask, the window it was decided in, the candidates' raw logits (M, n, n, n) and predicted IoU (M,)."""
+
+    mask: CroppedMask
+    window: Window
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    window: Window
+    prediction: Prediction
+    kept: NDArray[np.bool_]  # (n, n, n) cells of the wanted components
+
+
+class Predictor:
+    """Runs requests on one canonical volume; keeps the newest `cache_size` window embeddings.
+
+    keep_clicked: drop components of the mask that the prompts do not point at.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        image: NDArray,
+        grid: Grid,
+        *,
+        policy: ZoomPolicy,
+        keep_clicked: bool,
+        cache_size: int,
+    ) -> None:
+        self.segmenter = segmenter
+        self.policy = policy
+        self.image = image
+        self.grid = grid
+        self.framing = Framing(policy, grid, segmenter.window_size, segmenter.fixed_spacing_mm)
+        self.keep_clicked = keep_clicked
+        self.clock = Clock()
+        self._cache: OrderedDict[Window, Any] = OrderedDict()
+        self._cache_size = cache_size
+
+    def run(
+        self,
+        prompts: Prompts,
+        window: Window,
+        *,
+        previous: tuple[NDArray[np.float32], Window] | None,
+        check: Callable[[], None],
+    ) -> Answer:
+        """Mask for `prompts`, starting at `window` with the last raw logits and the window they belong to.
+
+        check is called between stages and may raise to abandon the request.
+        """
+        attempt = self._attempt(prompts, window, previous, check)
+        attempt, widened = self._zoom_out(prompts, attempt, previous, check)
+        if not widened and not prompts.boxes:
+            attempt = self._zoom_in(prompts, attempt, check)
+        layers = [Layer(_silence(attempt.prediction.logits[0], attempt.kept), attempt.window)]
+        layers += self._tiles(prompts, attempt, check)
+        check()
+        mask = self._paste(prompts, layers, attempt.kept)
+        return Answer(mask=mask, window=attempt.window, prediction=attempt.prediction)
+
+    def mask_of(self, prompts: Prompts, logits: NDArray[np.float32], window: Window) -> CroppedMask:
+        """Native-grid mask of raw logits (n, n, n) of `window`."""
+        kept = self._wanted(prompts, logits, window)
+        return self._paste(prompts, [Layer(_silence(logits, kept), window)], kept)
+
+    def _encode(self, window: Window) -> Any:
+        if window in self._cache:
+            self._cache.move_to_end(window)
+            return self._cache[window]
+        began = time.perf_counter()
+        values, valid = extract_window(self.image, self.grid.spacing_mm, window, antialias=self.segmenter.antialias)
+        embedding = self.segmenter.encode(normalise(values, valid, self.segmenter.normalisation))
+        self._cache[window] = embedding
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        self.clock.encode += time.perf_counter() - began
+        self.clock.encodes += 1
+        return embedding
+
+    def _decode(
+        self,
+        prompts: Prompts,
+        window: Window,
+        previous: tuple[NDArray[np.float32], Window] | None,
+        check: Callable[[], None],
+        *,
+        stand_in: NDArray[np.float64] | None = None,
+    ) -> Prediction:
+        """Model answer in `window`; stand_in: canonical point used when no foreground point lies in the window."""
+        check()
+        embedding = self._encode(window)
+        check()
+        began = time.perf_counter()
+        points, labels = prompts.decoder_points()
+        inside = window.contains(points, self.grid.spacing_mm)
+        points, labels = points[inside].astype(np.float64), labels[inside]
+        if stand_in is not None and not (labels == 1).any():
+            points, labels = np.concatenate([points, stand_in[None]]), np.append(labels, 1)
+        samples = window.from_image(points, self.grid.spacing_mm) if len(points) else NO_POINTS
+        prior = self._prior(prompts, window, previous)
+        prediction = self.segmenter.decode(embedding, samples, labels, prior)
+        self.clock.decode += time.perf_counter() - began
+        self.clock.decodes += 1
+        return prediction
+
+    def _prior(
+        self, prompts: Prompts, window: Window, previous: tuple[NDArray[np.float32], Window] | None
+    ) -> NDArray[np.float32] | None:
+        """Previous raw logits seen through `window` (n, n, n), from the last answer or the initial mask."""
+        if previous is not None:
+            return resample_logits(*previous, window, self.grid.spacing_mm, self.segmenter.logits_size)
+        if not prompts.initial.is_empty:
+            return resample_mask(prompts.initial, window, self.grid.spacing_mm, self.segmenter.logits_size)
+        return None
+
+    def _attempt(
+        self,
+        prompts: Prompts,
+        window: Window,
+        previous: tuple[NDArray[np.float32], Window] | None,
+        check: Callable[[], None],
+    ) -> _Attempt:
+        prediction = self._decode(prompts, window, previous, check)
+        return _Attempt(window, prediction, self._wanted(prompts, prediction.logits[0], window))
+
+    def _zoom_out(
+        self,
+        prompts: Prompts,
+        attempt: _Attempt,
+        previous: tuple[NDArray[np.float32], Window] | None,
+        check: Callable[[], None],
+    ) -> tuple[_Attempt, bool]:
+        """Widen while the mask runs into open faces; a wider answer that loses the clicks is not taken."""
+        for step in range(self.policy.out_steps + 1):
+            hit = self.policy.faces_hit(attempt.kept, attempt.window, self.grid)
+            wider = self.policy.zoom_out(attempt.window, self.grid, hit, step) if hit.any() else None
+            if wider is None:
+                return attempt, step > 0
+            candidate = self._attempt(prompts, wider, previous, check)
+            if not candidate.kept.any():
+                return attempt, True
+            attempt = candidate
+        return attempt, True
+
+    def _zoom_in(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> _Attempt:
+        """Look closer at an object tiny in the window; the closer answer is kept when it is the same object."""
+        window, policy = attempt.window, self.policy
+        closer = self.framing.closer_window(prompts, window, attempt.kept)
+        if closer is None:
+            return attempt
+        candidate = self._attempt(prompts, closer, (attempt.prediction.logits[0], window), check)
+        volume_mm3 = [
+            np.count_nonzero(a.kept) * (a.window.extent_mm / a.kept.shape[0]) ** 3 for a in (attempt, candidate)
+        ]
+        ratio = volume_mm3[1] / volume_mm3[0]
+        if not 1 / policy.max_volume_change <= ratio <= policy.max_volume_change:
+            return attempt
+        if policy.faces_hit(candidate.kept, closer, self.grid).any():
+            return attempt
+        return candidate
+
+    def _tiles(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> list[Layer]:
+        """Layers at finer spacing along the mask's boundary, for an object wider than a full-resolution window."""
+
+        def decode(tile: Window, stand_in: NDArray[np.float64], prior: Layer) -> NDArray[np.float32]:
+            previous = (prior.logits, prior.window)
+            return self._decode(prompts, tile, previous, check, stand_in=stand_in).logits[0]
+
+        coarse = Layer(_silence(attempt.prediction.logits[0], attempt.kept), attempt.window)
+        return tile_layers(coarse, attempt.kept, self.grid, self.policy, finest_mm=self.framing.start_mm, decode=decode)
+
+    def _wanted(self, prompts: Prompts, logits: NDArray[np.float32], window: Window) -> NDArray[np.bool_]:
+        """Cells (n, n, n) of the mask's components that the prompts point at."""
+        mask = logits > 0
+        if not self.keep_clicked or prompts.boxes:
+            return mask
+        count = logits.shape[0]
+        seeds = prompts.positive[window.contains(prompts.positive, self.grid.spacing_mm)]
+        cells = (window.from_image(seeds, self.grid.spacing_mm) + 0.5) * count / window.size
+        touching = None
+        if not prompts.initial.is_empty:
+            touching = resample_mask(prompts.initial, window, self.grid.spacing_mm, count) > 0
+        return components_at(mask, np.clip(cells.astype(np.int64), 0, count - 1), touching)
+
+    def _paste(self, prompts: Prompts, layers: list[Layer], kept: NDArray[np.bool_]) -> CroppedMask:
+        began = time.perf_counter()
+        seeded = self.keep_clicked and not prompts.boxes
+        mask = paste_mask(
+            layers, kept, self.grid, prompts=prompts, keep_clicked=seeded, overlap=self.policy.tile_overlap
+        )
+        self.clock.paste += time.perf_counter() - began
+        return mask
+
+
+def _silence(logits: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Logits with the components that were not kept turned into background."""
+    dropped = (logits > 0) & ~kept
+    return np.where(dropped, -logits, logits) if dropped.any() else logits

@@ -1,0 +1,268 @@
+"""An interactive segmentation of one volume: prompts in, native-resolution masks out, with undo and redo."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .geometry import Grid, Orientation
+from .history import History, Outcome, State
+from .masks import CroppedMask
+from .predictor import Predictor
+from .prompt_set import Prompts, checked_prompt
+from .prompts import Box, Click
+from .protocol import Segmenter
+from .request import CancelGate, Cancelled, Clock, Timing
+from .volumes import checked_spacing, checked_volume
+from .windows import ZoomPolicy
+
+HISTORY_DEPTH = 32
+CACHE_SIZE = 12  # the widest, the closest and a full set of tile windows
+
+__all__ = ["Cancelled", "Candidate", "Session", "Timing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One mask on offer and its predicted IoU; unpacks as (mask, iou). The mask (I, J, K) is made when read."""
+
+    iou: float
+    _make: Callable[[], NDArray[np.bool_]]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        return self._make()
+
+    def __iter__(self) -> Iterator:
+        yield self.mask
+        yield self.iou
+
+
+class Session:
+    """Segments one structure at a time with a `Segmenter`.
+
+    Requests may come from one worker thread at a time; `cancel` may be called from any thread. A request that raises
+    leaves the session unchanged. keep_clicked_components drops parts of the mask that no foreground click, box or
+    initial mask points at. The volume is referenced, not copied: call set_image again after changing it.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        *,
+        keep_clicked_components: bool = True,
+        policy: ZoomPolicy | None = None,
+        cache_size: int = CACHE_SIZE,
+    ) -> None:
+        self._segmenter = segmenter
+        self._keep_clicked = keep_clicked_components
+        self._policy = policy or ZoomPolicy()
+        self._cache_size = cache_size
+        self._lock = threading.RLock()
+        self._gate = CancelGate()
+        self._history = History(HISTORY_DEPTH)
+        self._predictor: Predictor | None = None
+        self._orientation = Orientation()
+        self._shape: tuple[int, ...] = (0, 0, 0)
+        self.last_timing = Timing()
+
+    def set_image(
+        self, array_ijk: ArrayLike, *, spacing_mm: Sequence[float], direction: ArrayLike | None = None
+    ) -> None:
+        """Start on a volume (I, J, K) of any integer or float type; forgets all prompts.
+
+        spacing_mm: per index axis. direction: 3x3, columns are the RAS unit vectors of the index axes; None is RAS+.
+        Raises ValueError, leaving the session as it was, for a volume, spacing or direction that cannot be used.
+        """
+        volume = checked_volume(array_ijk)
+        spacing = checked_spacing(spacing_mm)
+        orientation = Orientation.from_direction(direction)
+        grid = Grid(orientation.shape_to_canonical(volume.shape), orientation.shape_to_canonical(spacing))
+        image = orientation.to_canonical(volume)
+        with self._lock:
+            self._predictor = Predictor(
+                self._segmenter,
+                image,
+                grid,
+                policy=self._policy,
+                keep_clicked=self._keep_clicked,
+                cache_size=self._cache_size,
+            )
+            self._orientation, self._shape = orientation, volume.shape
+            self._history = History(HISTORY_DEPTH)
+            self.last_timing = Timing()
+
+    def add(self, prompt: Click | Box) -> NDArray[np.bool_]:
+        """Add one prompt and return the new mask (I, J, K).
+
+        Raises ValueError for a prompt outside the image or a background click before anything marks the structure,
+        RuntimeError before set_image, and Cancelled.
+        """
+        return self.add_many((prompt,))
+
+    def add_many(self, prompts: Sequence[Click | Box]) -> NDArray[np.bool_]:
+        """Add several prompts in one request (clicks that arrived while another ran); errors as in `add`."""
+        with self._lock:
+            predictor = self._require_image()
+            state = self._with_prompts(self._history.current, prompts)
+            if not (any(c.is_foreground for c in state.clicks) or state.boxes or not state.initial.is_empty):
+                raise ValueError(
+                    "expected a foreground click, a box or a mask before background clicks, got none; "
+                    "click inside the structure first"
+                )
+            reframe = any(isinstance(p, Box) for p in prompts)
+            self._history.push(self._answered(predictor, state, reframe=reframe))
+            return self.mask
+
+    def set_mask(self, mask: ArrayLike) -> NDArray[np.bool_]:
+        """Start from an existing mask (I, J, K): it replaces all prompts and guides the next click. Can be undone.
+
+        Raises ValueError when the shape differs from the image's.
+        """
+        with self._lock:
+            self._require_image()
+            given = np.asarray(mask)
+            if given.shape != self._shape:
+                raise ValueError(
+                    f"mask must have the image's shape {self._shape}, got {given.shape}; resample it first"
+                )
+            given = given if given.dtype == bool else given != 0
+            initial = CroppedMask.from_crop(self._orientation.to_canonical(given), (0, 0, 0))
+            self._history.push(State(initial=initial, mask=initial))
+            return self.mask
+
+    def choose(self, index: int) -> NDArray[np.bool_]:
+        """Make candidate `index` the mask (I, J, K) and the ground for later clicks. Can be undone."""
+        with self._lock:
+            predictor = self._require_image()
+            state = self._history.current
+            outcome = state.outcome
+            if outcome is None:
+                raise RuntimeError("no candidates to choose from: add a click or a box first")
+            if not 0 <= index < len(outcome.alternatives):
+                raise ValueError(f"candidate must be 0 to {len(outcome.alternatives) - 1}, got {index}; see candidates")
+            if index != outcome.chosen:
+                logits = outcome.alternatives[index].astype(np.float32)
+                mask = predictor.mask_of(self._prompts(state), logits, outcome.window)
+                self._history.push(replace(state, mask=mask, outcome=replace(outcome, logits=logits, chosen=index)))
+            return self.mask
+
+    def undo(self) -> NDArray[np.bool_]:
+        """Return to the state before the last request; gives its mask. RuntimeError when there is none."""
+        with self._lock:
+            self._history.undo()
+            return self.mask
+
+    def redo(self) -> NDArray[np.bool_]:
+        """Bring back what undo took; gives its mask. RuntimeError when there is nothing."""
+        with self._lock:
+            self._history.redo()
+            return self.mask
+
+    def reset(self) -> None:
+        """Forget all prompts, masks and undo steps; the image and its encoded windows stay."""
+        with self._lock:
+            self._history = History(HISTORY_DEPTH)
+
+    def cancel(self) -> None:
+        """Make the running request, if any, raise Cancelled at its next stage. Callable from any thread."""
+        self._gate.cancel()
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        return self._history.current.clicks
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        return self._history.current.boxes
+
+    @property
+    def can_undo(self) -> bool:
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        return self._history.can_redo
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The current mask, a new bool array (I, J, K); all False before the first prompt."""
+        self._require_image()
+        return self._full(self._history.current.mask)
+
+    @property
+    def mask_crop(self) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
+        """The current mask's bounding box: bool crop (a, b, c) in index axes and the voxel index of its first voxel."""
+        self._require_image()
+        mask = self._history.current.mask
+        ends = np.stack([mask.offset, np.add(mask.offset, np.maximum(mask.shape, 1)) - 1])
+        offset = self._orientation.point_from_canonical(ends, self._shape).min(axis=0)
+        return self._orientation.from_canonical(mask.crop()), tuple(int(v) for v in offset)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Masks the model offers for the current prompts, candidate 0 its default; empty before the first answer."""
+        state = self._history.current
+        if state.outcome is None:
+            return ()
+        return tuple(self._candidate(state, state.outcome, index) for index in range(len(state.outcome.alternatives)))
+
+    def _candidate(self, state: State, outcome: Outcome, index: int) -> Candidate:
+        predictor, asked = self._require_image(), self._prompts(state)
+
+        def make() -> NDArray[np.bool_]:
+            if index == outcome.chosen:
+                return self._full(state.mask)
+            logits = outcome.alternatives[index].astype(np.float32)
+            return self._full(predictor.mask_of(asked, logits, outcome.window))
+
+        return Candidate(iou=float(outcome.iou[index]), _make=make)
+
+    def _answered(self, predictor: Predictor, state: State, *, reframe: bool) -> State:
+        """The state with the model's answer to its prompts."""
+        predictor.clock = Clock()
+        try:
+            with self._gate.open() as check:
+                asked = self._prompts(state)
+                last = state.outcome
+                current = last.window if last else None
+                window = predictor.framing.start_window(asked, current, state.mask, reframe=reframe)
+                previous = (last.logits, last.window) if last else None
+                answer = predictor.run(asked, window, previous=previous, check=check)
+                check()
+        finally:
+            self.last_timing = predictor.clock.timing(self._segmenter)
+        limit = np.finfo(np.float16).max
+        outcome = Outcome(
+            window=answer.window,
+            logits=np.array(answer.prediction.logits[0], dtype=np.float32),
+            alternatives=np.clip(answer.prediction.logits, -limit, limit).astype(np.float16),
+            iou=np.array(answer.prediction.iou, dtype=np.float32),
+        )
+        return replace(state, mask=answer.mask, outcome=outcome)
+
+    def _require_image(self) -> Predictor:
+        if self._predictor is None:
+            raise RuntimeError("no image yet: call set_image first")
+        return self._predictor
+
+    def _with_prompts(self, state: State, prompts: Sequence[Click | Box]) -> State:
+        """The state with checked prompts appended."""
+        checked = [checked_prompt(prompt, self._shape) for prompt in prompts]
+        clicks = tuple(p for p in checked if isinstance(p, Click))
+        boxes = tuple(p for p in checked if isinstance(p, Box))
+        return replace(state, clicks=state.clicks + clicks, boxes=state.boxes + boxes)
+
+    def _prompts(self, state: State) -> Prompts:
+        return Prompts.from_index(
+            state.clicks, state.boxes, state.initial, orientation=self._orientation, shape=self._shape
+        )
+
+    def _full(self, mask: CroppedMask) -> NDArray[np.bool_]:
+        result = np.zeros(self._shape, dtype=bool)
+        mask.paste_into(self._orientation.to_canonical(result))
+        return result

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from sam3dseg.masks import CroppedMask, bounding_box, components_at
+
+
+@given(arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=6)), st.tuples(*[st.integers(0, 3)] * 3))
+def test_a_cropped_mask_gives_its_voxels_back(crop, offset):
+    full = np.zeros([o + n + 1 for o, n in zip(offset, crop.shape, strict=True)], dtype=bool)
+    full[tuple(slice(o, o + n) for o, n in zip(offset, crop.shape, strict=True))] = crop
+    mask = CroppedMask.from_crop(crop, offset)
+    pasted = np.zeros_like(full)
+    mask.paste_into(pasted)
+    np.testing.assert_array_equal(pasted, full)
+    region = tuple(slice(1, max(n - 1, 1)) for n in full.shape)
+    np.testing.assert_array_equal(mask.within(region), full[region])
+    assert mask.is_empty == (not crop.any())
+
+
+def test_the_bounding_box_is_tight():
+    mask = np.zeros((6, 7, 8), dtype=bool)
+    assert bounding_box(mask) is None
+    mask[2, 3, 4] = mask[4, 3, 6] = True
+    assert bounding_box(mask) == (slice(2, 5), slice(3, 4), slice(4, 7))
+
+
+def test_components_are_kept_by_seed_by_neighbourhood_and_by_overlap():
+    mask = np.zeros((20, 5, 5), dtype=bool)
+    mask[0:3], mask[6:9], mask[12:15], mask[18:] = True, True, True, True
+    touching = np.zeros_like(mask)
+    touching[13, 2, 2] = True
+    kept = components_at(mask, np.array([[1, 1, 1], [10, 2, 2]]), touching)
+    expected = mask.copy()
+    expected[18:] = False
+    np.testing.assert_array_equal(kept, expected)
+    assert not components_at(np.zeros((3, 3, 3), dtype=bool), np.array([[1, 1, 1]])).any()
