@@ -1,0 +1,269 @@
+"""A promptable network on a device, behind the `Segmenter` protocol that the session knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .checkpoint import build_network, load_checkpoint
+from .placement import Placement, describe, is_out_of_memory, placements_for
+from .protocol import Prediction
+
+log = logging.getLogger(__name__)
+
+WEIGHTS_FOLDER = Path(__file__).parents[1] / "Resources" / "Weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How the windows and prompts of an architecture are prepared."""
+
+    channels: int
+    logits_size: int
+    normalisation: str
+    antialias: bool
+    fixed_spacing_mm: float | None = None
+    starts_from_zeros: bool = False  # the first prompt comes with an all-zero mask, as in interactive training
+    pads_empty_prompts: bool = False  # a mask without clicks needs one "not a point"
+    channels_last: bool = False
+    window_size: int = 128
+
+
+TRAITS = {
+    "sam_med3d_vit_b_ori": Traits(
+        channels=1,
+        logits_size=32,
+        normalisation="zscore_positive",
+        antialias=False,
+        fixed_spacing_mm=1.5,
+        starts_from_zeros=True,
+    ),
+    "compact": Traits(
+        channels=2,
+        logits_size=64,
+        normalisation="robust_rank",
+        antialias=True,
+        pads_empty_prompts=True,
+        channels_last=True,
+    ),
+}
+
+
+class TorchSegmenter:
+    """Encodes windows and decodes prompts with a network, on the first of `placements` that has enough memory.
+
+    A device that runs out of memory is left for the next placement, for good: a warning is logged and `device_line`
+    says so.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, architecture: str, traits: Traits, placements: Sequence[Placement], name: str = ""
+    ) -> None:
+        self.name = name or architecture
+        self.architecture = architecture
+        self.window_size = traits.window_size
+        self.fixed_spacing_mm = traits.fixed_spacing_mm
+        self.normalisation = traits.normalisation
+        self.antialias = traits.antialias
+        self.logits_size = traits.logits_size
+        self._traits = traits
+        self._network: Any = network.eval()
+        self._placements = tuple(placements)
+        self._level, self._placed_level = 0, -1
+        self._embedding_bytes = 0
+        self._attempt(lambda: None)
+
+    @property
+    def device_line(self) -> str:
+        """The device and precision in words, and what ran out of memory before."""
+        line = describe(self._placements[self._level])
+        tried = [describe(placement) for placement in self._placements[: self._level]]
+        return f"{line} (out of memory on {', then on '.join(tried)})" if tried else line
+
+    def encode(self, image: NDArray[np.float32]) -> Any:
+        """Normalised window (C, n, n, n) -> embedding on the device; raises ValueError for another shape."""
+        size = self.window_size
+        expected = (self._traits.channels, size, size, size)
+        if image.shape != expected:
+            raise ValueError(
+                f"expected a window of shape {expected}, received {image.shape}; "
+                "extract it with window_size and normalise it with the segmenter's own method"
+            )
+        embedding = self._attempt(lambda: self._encode(image))
+        self._embedding_bytes = _byte_count(embedding)
+        return embedding
+
+    def decode(
+        self,
+        embedding: Any,
+        points: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        previous: NDArray[np.float32] | None,
+    ) -> Prediction:
+        """Points (N, 3) in window voxels, labels (N,) 1 or 0, raw logits (n, n, n) of the last answer or None.
+
+        Candidate 0 is the single mask, 1 to 3 are the alternatives.  `previous` of another resolution is resampled.
+        Raises ValueError when there is neither a point nor a previous mask, or when shapes or labels are wrong.
+        """
+        places = np.asarray(points, np.float32).reshape(-1, 3)
+        labels = np.asarray(labels).reshape(-1)
+        if len(places) != len(labels):
+            raise ValueError(f"expected one label per point, received {len(places)} points and {len(labels)} labels")
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                f"expected labels 1 (foreground) or 0 (background), received {sorted(set(labels.tolist()))}"
+            )
+        if previous is None and not len(places):
+            raise ValueError("expected at least one point or a previous mask, received neither; add a click")
+        if previous is not None and (previous.ndim != 3 or len(set(previous.shape)) != 1):
+            raise ValueError(f"expected cubic logits (n, n, n) as previous mask, received {previous.shape}")
+        return self._attempt(lambda: self._decode(embedding, places, labels, previous))
+
+    def memory_bytes(self) -> int:
+        """Bytes on the device: all that is allocated there, on the CPU the weights and the last embedding."""
+        device = self._device
+        if device.type == "cuda":
+            return torch.cuda.memory_allocated(device)
+        if device.type == "mps":
+            return torch.mps.current_allocated_memory()
+        weights = (*self._network.parameters(), *self._network.buffers())
+        return sum(t.numel() * t.element_size() for t in weights) + self._embedding_bytes
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device(self._placements[self._level].device)
+
+    def _place(self) -> None:
+        self._network.to(self._device)
+        if self._traits.channels_last:
+            self._network.to(memory_format=torch.channels_last_3d)
+        self._placed_level = self._level
+
+    def _encode(self, image: NDArray[np.float32]) -> Any:
+        x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).unsqueeze(0).to(self._device)  # (1, C, n, n, n)
+        dtype = getattr(torch, self._placements[self._level].precision)
+        reduced = dtype != torch.float32
+        with torch.autocast(
+            self._device.type, dtype if reduced else torch.bfloat16, enabled=reduced, cache_enabled=False
+        ):
+            embedding = self._network.encode_image(x)
+        return _map(embedding, torch.Tensor.float)
+
+    def _decode(
+        self, embedding: Any, points: NDArray[np.float32], labels: NDArray, previous: NDArray[np.float32] | None
+    ) -> Prediction:
+        device = self._device
+        embedding = _map(embedding, lambda t: t.to(device))  # it may have been made before a fall-back
+        points_t, labels_t = self._points(points, labels)
+        sparse, dense = self._network.encode_prompts(points_t, labels_t, self._previous(previous))
+        logits, iou = self._network.decode_masks(embedding, sparse, dense, multimask=None)
+        return Prediction(logits[0].float().cpu().numpy(), iou[0].float().cpu().numpy())
+
+    def _points(self, points: NDArray[np.float32], labels: NDArray) -> tuple[Tensor | None, Tensor | None]:
+        if not len(points):
+            if not self._traits.pads_empty_prompts:
+                return None, None
+            points, labels = np.zeros((1, 3), np.float32), np.array([-1])
+        batch = torch.from_numpy(points)[None].to(self._device)  # (1, N, 3)
+        return batch, torch.from_numpy(labels.astype(np.int64))[None].to(self._device)
+
+    def _previous(self, previous: NDArray[np.float32] | None) -> Tensor | None:
+        size = (self.logits_size,) * 3
+        if previous is None:
+            return torch.zeros(1, 1, *size, device=self._device) if self._traits.starts_from_zeros else None
+        mask = torch.from_numpy(np.ascontiguousarray(previous, np.float32))[None, None].to(
+            self._device
+        )  # (1, 1, n, n, n)
+        return mask if mask.shape[2:] == size else F.interpolate(mask, size, mode="trilinear", align_corners=False)
+
+    def _attempt(self, work: Callable[[], Any]) -> Any:
+        """Run `work`; when memory runs out, move on to the next placement and run it again."""
+        while True:
+            try:
+                if self._placed_level != self._level:
+                    self._place()
+                with torch.inference_mode():
+                    return work()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self._level + 1 == len(self._placements):
+                    raise RuntimeError(
+                        f"out of memory: tried {self.device_line}; close other programs or choose a smaller model"
+                    ) from error
+            self._fall_back()  # outside the handler, whose traceback keeps the failed tensors alive
+
+    def _fall_back(self) -> None:
+        failed = describe(self._placements[self._level])
+        self._level += 1
+        log.warning("out of memory on %s: going on with %s", failed, describe(self._placements[self._level]))
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def load_segmenter(
+    name_or_path: str | Path = "embedded", device: str = "auto", precision: str = "auto"
+) -> TorchSegmenter:
+    """Model ready to encode: "embedded", the path of a weights file, or a name of the catalogue.
+
+    device: auto, cpu, cuda, cuda:N or mps; precision: auto, float32, bfloat16 or float16.
+    Raises ValueError for an unknown or unavailable device and for missing, damaged or unknown weights.
+    """
+    placements = placements_for(device, precision)
+    path = _locate(name_or_path)
+    checkpoint = load_checkpoint(path)
+    network = build_network(checkpoint)
+    if checkpoint.architecture not in TRAITS:
+        raise ValueError(
+            f"{path.name} is of architecture {checkpoint.architecture!r}: expected one of {', '.join(TRAITS)}"
+        )
+    name = path.stem if Path(name_or_path) == path else str(name_or_path)
+    return TorchSegmenter(
+        network,
+        architecture=checkpoint.architecture,
+        traits=TRAITS[checkpoint.architecture],
+        placements=placements,
+        name=name,
+    )
+
+
+def _locate(name_or_path: str | Path) -> Path:
+    if str(name_or_path) == "embedded":
+        found = sorted(WEIGHTS_FOLDER.glob("*.safetensors"))
+        if len(found) != 1:
+            raise ValueError(
+                f"expected one .safetensors file in {WEIGHTS_FOLDER}, found {len(found)}; reinstall the software, "
+                "or give the path of a weights file"
+            )
+        return found[0]
+    path = Path(name_or_path)
+    if path.suffix in (".safetensors", ".pth", ".pt") or path.exists():
+        return path
+    from . import catalogue  # only needed here, and importable without PyTorch
+
+    return Path(catalogue.local_path(str(name_or_path)))
+
+
+def _map(tree: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """The embedding, a tensor or dicts and lists of tensors, with `function` applied to each."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, dict):
+        return {key: _map(value, function) for key, value in tree.items()}
+    return [_map(value, function) for value in tree]
+
+
+def _byte_count(tree: Any) -> int:
+    """Bytes of all tensors of an embedding."""
+    if isinstance(tree, Tensor):
+        return tree.numel() * tree.element_size()
+    return sum(_byte_count(value) for value in (tree.values() if isinstance(tree, dict) else tree))
