@@ -1,0 +1,28 @@
+# Stands in for a Slicer build: enough to configure the extension and to see which files it would package.
+set(Slicer_USE_FILE ${CMAKE_CURRENT_LIST_DIR}/empty.cmake)
+set(Slicer_EXTENSION_GENERATE_CONFIG ${CMAKE_CURRENT_LIST_DIR}/generate_config.cmake)
+set(Slicer_EXTENSION_CPACK ${CMAKE_CURRENT_LIST_DIR}/empty.cmake)
+set(Slicer_QTSCRIPTEDMODULES_LIB_DIR lib/qt-scripted-modules)
+option(BUILD_TESTING "" ON)
+
+macro(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MODULE "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  if(MODULE_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "unknown keywords: ${MODULE_UNPARSED_ARGUMENTS}")
+  endif()
+  foreach(file ${MODULE_SCRIPTS} ${MODULE_RESOURCES})
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      message(FATAL_ERROR "${MODULE_NAME}: nonexistent file ${file}")
+    endif()
+    get_filename_component(folder ${Slicer_QTSCRIPTEDMODULES_LIB_DIR}/${file} DIRECTORY)
+    file(COPY ${file} DESTINATION ${CMAKE_BINARY_DIR}/${folder})
+  endforeach()
+endmacro()
+
+macro(slicer_add_python_unittest)
+  cmake_parse_arguments(UNITTEST "" "TESTNAME_PREFIX;SCRIPT" "SLICER_ARGS" ${ARGN})
+  # Slicer imports the script by its base name from the current source folder.
+  if("${UNITTEST_SCRIPT}" MATCHES "/" OR UNITTEST_UNPARSED_ARGUMENTS OR NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${UNITTEST_SCRIPT})
+    message(FATAL_ERROR "bad test: ${UNITTEST_SCRIPT} ${UNITTEST_UNPARSED_ARGUMENTS}")
+  endif()
+endmacro()

@@ -1,0 +1,142 @@
+"""What Slicer and pip package is complete and consistent."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "SAM3DSegment"
+STUB = Path(__file__).parent / "slicer_stub"
+PACKAGES = {MODULE: ("SAM3DSegmentLib", "sam3dseg"), ROOT / "Training": ("sam3dseg_training",)}
+CONSTRAINTS = (ROOT / "constraints.txt").read_text()
+
+
+def read_pyproject() -> dict:
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def listed(folder: Path, kind: str) -> set[str]:
+    """File names in `set(..._PYTHON_<kind> ...)` of the folder's CMakeLists.txt."""
+    text = (folder / "CMakeLists.txt").read_text()
+    (names,) = re.findall(rf"set\(\w+_PYTHON_{kind}\n(.*?)\)\n", text.replace("${MODULE_NAME}", MODULE.name), re.DOTALL)
+    return set(names.split())
+
+
+def python_files(folder: Path, packages: tuple[str, ...]) -> set[str]:
+    return {path.relative_to(folder).as_posix() for name in packages for path in (folder / name).rglob("*.py")}
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_cmake_lists_every_python_file(folder):
+    scripts = {name for name in listed(folder, "SCRIPTS") if "/" in name}
+    found = python_files(folder, PACKAGES[folder])
+    missing = "\n".join(f"  {name}" for name in sorted(found - scripts))
+    assert not missing, f"not in {folder.name}/CMakeLists.txt, so not in the package; add:\n{missing}"
+    assert not scripts - found, "listed in CMakeLists.txt, but no longer there"
+
+
+def test_the_module_folder_holds_one_python_file():
+    assert [path.name for path in MODULE.glob("*.py")] == ["SAM3DSegment.py"]
+
+
+def test_cmake_lists_every_resource():
+    resources = listed(MODULE, "RESOURCES")
+    files = {p.relative_to(MODULE).as_posix() for p in (MODULE / "Resources").rglob("*") if p.is_file()}
+    assert resources == files
+
+
+@pytest.mark.parametrize("icon", [ROOT / "Resources/SAM3DSegment.png", MODULE / "Resources/Icons/SAM3DSegment.png"])
+def test_icons_are_square_png(icon):
+    data = icon.read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) == (128, 128)
+
+
+@pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("c++")), reason="needs cmake and a C++ compiler")
+def test_a_slicer_build_accepts_the_extension_and_packages_it_whole(tmp_path):
+    command = ["cmake", "-S", ROOT, "-B", tmp_path, f"-DSlicer_DIR={STUB}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    packaged = tmp_path / "lib/qt-scripted-modules"
+    for folder, packages in PACKAGES.items():
+        assert python_files(folder, packages) <= python_files(packaged, packages)
+    code = "import sam3dseg, sam3dseg.session, sam3dseg_training; print(sam3dseg.__file__)"
+    env = {"PYTHONPATH": str(packaged)}
+    where = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True, cwd="/")
+    assert where.stdout.startswith(str(packaged))
+
+
+def test_extension_metadata():
+    text = (ROOT / "CMakeLists.txt").read_text()
+    metadata = dict(re.findall(r'set\(EXTENSION_(\w+) "([^"]+)"\)', text))
+    assert set(metadata) == {
+        "HOMEPAGE",
+        "CATEGORY",
+        "CONTRIBUTORS",
+        "DESCRIPTION",
+        "ICONURL",
+        "SCREENSHOTURLS",
+        "DEPENDS",
+    }
+    assert metadata["DEPENDS"] == "PyTorch"
+    assert metadata["CATEGORY"] == "Segmentation"
+    for field in ("ICONURL", "SCREENSHOTURLS"):
+        branch, path = metadata[field].removeprefix("https://raw.githubusercontent.com/").split("/", 3)[2:]
+        assert branch == "main"
+        assert path.endswith(".png")
+        assert (ROOT / path).is_file(), f"EXTENSION_{field} shows {path}, which is not in the repository"
+
+
+def test_console_scripts_resolve():
+    for target in read_pyproject()["project"]["scripts"].values():
+        module, function = target.split(":")
+        spec = find_spec(module)
+        assert spec, f"no module {module}"
+        tree = ast.parse(Path(spec.origin).read_text())
+        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_version_is_the_same_everywhere():
+    import sam3dseg
+
+    assert read_pyproject()["project"]["version"] == sam3dseg.__version__
+    assert f"version: {sam3dseg.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_constraints_cover_every_requirement():
+    from packaging.requirements import Requirement
+
+    pinned = {
+        line.name.lower(): line.specifier
+        for line in map(Requirement, re.findall(r"^[^#\n].*$", CONSTRAINTS, re.MULTILINE))
+    }
+    project = read_pyproject()["project"]
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    for requirement in map(Requirement, wanted):
+        if requirement.name == project["name"]:
+            continue
+        assert requirement.name.lower() in pinned, f"{requirement.name} has no version in constraints.txt"
+        (pin,) = pinned[requirement.name.lower()]
+        assert requirement.specifier.contains(pin.version), f"constraints.txt: {pin} does not satisfy {requirement}"
+
+
+def test_self_referring_extras_exist():
+    project = read_pyproject()["project"]
+    extras = project["optional-dependencies"]
+    for requirement in (r for extra in extras.values() for r in extra if r.startswith(f"{project['name']}[")):
+        assert set(requirement.split("[")[1].rstrip("]").split(",")) <= set(extras)
+
+
+def test_licence_is_apache():
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text

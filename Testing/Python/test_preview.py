@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from sam3dseg.imageio import Image
+from sam3dseg.preview import write_preview
+from sam3dseg.prompts import Box, Click
+
+
+def volume(mask: np.ndarray, direction: np.ndarray | None = None, spacing=(1.0, 1.0, 2.0)) -> Image:
+    array = (mask * 100 + np.random.default_rng(0).normal(0, 5, mask.shape)).astype(np.int16)
+    return Image(array, spacing, np.eye(3) if direction is None else direction, np.zeros(3))
+
+
+def greens(picture: np.ndarray) -> np.ndarray:
+    """(rows, columns) of pixels in the colour of the contour."""
+    return np.abs(picture[..., :3] - np.array([0x35, 0xD0, 0x7F]) / 255).max(axis=2) < 0.06
+
+
+def test_the_picture_shows_contour_clicks_box_and_surface(tmp_path, make_ellipsoid):
+    mask = make_ellipsoid((60, 70, 30), (30, 35, 15), (15, 12, 6))
+    clicks = [Click((30, 35, 15)), Click((50, 35, 15), False)]
+    path = tmp_path / "p.png"
+    write_preview(path, volume(mask), mask, clicks=clicks, boxes=[Box((14, 22, 8), (46, 48, 22))], title="T")
+    picture = imread(path)
+    assert picture.shape[:2] == (1600, 1600) and os.listdir(tmp_path) == ["p.png"]
+    quarters = [greens(picture)[r : r + 700, c : c + 780].sum() for r in (100, 820) for c in (20, 800)]
+    assert min(quarters[:3]) > 300 and quarters[3] < 50  # contours on three planes, none on the surface
+    skin = picture[850:1500, 820:1580, :3].astype(float)
+    assert ((skin[..., 0] > skin[..., 2] + 0.1).mean()) > 0.1  # the shaded surface
+
+
+def test_any_orientation_gives_the_same_picture(tmp_path, make_ellipsoid):
+    mask = make_ellipsoid((40, 50, 30), (12, 30, 15), (8, 10, 5))
+    image = volume(mask)
+    write_preview(tmp_path / "a.png", image, mask, clicks=[Click((12, 30, 15))], title="T")
+    direction = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])  # index axes lead to P, S, L
+    turned = mask.transpose(1, 2, 0)[::-1, :, ::-1]
+    array = image.array_ijk.transpose(1, 2, 0)[::-1, :, ::-1]
+    spun = Image(array, (1.0, 2.0, 1.0), direction, np.array([39.0, 49.0, 0.0]))
+    write_preview(tmp_path / "b.png", spun, turned, clicks=[Click((19, 15, 27))], title="T")
+    difference = np.abs(imread(tmp_path / "a.png") - imread(tmp_path / "b.png"))
+    assert difference.mean() < 2e-3
+
+
+def test_aspect_follows_the_spacing(tmp_path, make_ellipsoid):
+    mask = make_ellipsoid((60, 60, 20), (30, 30, 10), (15, 15, 5))  # a ball of 15 mm at 1 x 1 x 3 mm
+    write_preview(tmp_path / "p.png", volume(mask, spacing=(1.0, 1.0, 3.0)), mask, clicks=[Click((30, 30, 10))])
+    rows, columns = np.nonzero(greens(imread(tmp_path / "p.png"))[130:800, 830:1560])  # coronal
+    assert np.ptp(columns) / np.ptp(rows) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("kind", ["empty", "single slice", "constant", "nan", "ct"])
+def test_odd_images_still_give_a_picture(tmp_path, kind):
+    shape = (20, 25, 1) if kind == "single slice" else (20, 25, 12)
+    mask = np.zeros(shape, bool)
+    array = np.zeros(shape, np.float32)
+    if kind != "empty":
+        mask[5:12, 6:14] = True
+    if kind == "nan":
+        array[:10] = np.nan
+    if kind == "ct":
+        array = np.where(mask, 60, -1000).astype(np.int16)
+    image = Image(array, (1.0, 1.0, 1.0), np.eye(3), np.zeros(3))
+    write_preview(tmp_path / "p.png", image, mask)
+    assert imread(tmp_path / "p.png").shape[:2] == (1600, 1600)
+
+
+def test_another_shape_is_refused(tmp_path):
+    mask = np.ones((5, 5, 5), bool)
+    with pytest.raises(ValueError, match=r"shape \(5, 5, 5\), received \(4, 5, 5\)"):
+        write_preview(tmp_path / "p.png", volume(mask), mask[:4])
+    assert not os.listdir(tmp_path)
