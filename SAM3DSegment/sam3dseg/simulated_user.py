@@ -1,4 +1,4 @@
-"""The simulated user: one definition of where the next click goes, for training, evaluation, benchmarks and the demo."""
+"""The simulated user: one definition of where the next click goes, for training, evaluation and the demo."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ def next_click(
     if mask is None or not mask.any():
         return Click(_point(*_boxed(reference), rng), True) if reference.any() else None
     missed, spilled = _largest(reference & ~mask), _largest(mask & ~reference)
-    if missed is None and spilled is None:
-        return None
-    is_foreground = spilled is None or (missed is not None and missed[0].sum() >= spilled[0].sum())
-    region, offset = missed if is_foreground else spilled
-    return Click(_point(region, offset, rng), is_foreground)
+    if missed is not None and (spilled is None or missed[0].sum() >= spilled[0].sum()):
+        return Click(_point(*missed, rng), True)
+    return None if spilled is None else Click(_point(*spilled, rng), False)
 
 
 def _boxed(region: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:

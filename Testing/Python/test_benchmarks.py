@@ -40,7 +40,8 @@ def data(tmp_path, toy):
         write(tmp_path / f"hippocampus/labelsTr/hippocampus_{case}.nii.gz", labels.astype(np.uint8))
     for name in ("total_ct", "flair_lesion"):
         write(tmp_path / name / "image.nii.gz", image)
-        write(tmp_path / name / "labels.nii.gz", labels.astype(np.uint8))
+        values = labels if name == "total_ct" else small + 2 * reference
+        write(tmp_path / name / "labels.nii.gz", values.astype(np.uint8))
     return tmp_path
 
 
@@ -49,7 +50,7 @@ def test_structures_of_every_set(data):
     assert [(s.set_name, s.name) for s in found] == [
         ("hippocampus", "hippocampus_001"),
         ("total_ct", "label 4"),
-        ("flair_lesion", "lesions"),
+        ("flair_lesion", "lesion"),
     ]
     for structure, size in zip(found, (125, 0, 125), strict=True):
         image, reference = structure.load()

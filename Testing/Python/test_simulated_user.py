@@ -62,7 +62,7 @@ def test_it_is_deterministic_and_lands_in_the_error():
     rng = np.random.default_rng(1)
     reference, mask = rng.random((15, 16, 17)) > 0.5, rng.random((15, 16, 17)) > 0.5
     click = next_click(reference, mask)
-    assert click == next_click(reference.copy(), mask.copy())
+    assert click == next_click(reference.copy(), mask.copy()) and type(click.is_foreground) is bool
     assert (reference[click.ijk], mask[click.ijk]) == ((True, False) if click.is_foreground else (False, True))
 
 

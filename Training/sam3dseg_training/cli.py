@@ -18,7 +18,9 @@ LABEL_MAP_SOURCES = [
 
 def parser() -> argparse.ArgumentParser:
     """The command line, without importing torch."""
-    root = argparse.ArgumentParser(prog="sam3dseg-train", description="Train click segmentation models without a screen.")
+    root = argparse.ArgumentParser(
+        prog="sam3dseg-train", description="Train click segmentation models without a screen."
+    )
     commands = root.add_subparsers(dest="command", required=True)
 
     synthetic = commands.add_parser(
@@ -33,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     synthetic.add_argument("--window", type=int, default=64, help="window size in voxels, a multiple of 16")
     synthetic.add_argument("--batch", type=int, default=4, help="windows per step")
     synthetic.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
-    synthetic.add_argument("--label-maps", help="folder of real label maps (NIfTI) to mix in; their images are not needed")
+    synthetic.add_argument(
+        "--label-maps", help="folder of real label maps (NIfTI) to mix in; their images are not needed"
+    )
     synthetic.add_argument("--seed", type=int, default=0)
     synthetic.add_argument("--workers", type=int, default=1, help="processes that make volumes")
     synthetic.add_argument("--threads", type=int, default=0, help="threads of the training process (0: torch's choice)")

@@ -72,7 +72,7 @@ def round_loss(logits: Tensor, iou: Tensor, target: Tensor, config: ClickTrainin
 def click_rounds(
     network: nn.Module, batch: dict[str, Tensor], rng: np.random.Generator, config: ClickTrainingConfig
 ) -> tuple[Tensor, dict[str, float]]:
-    """Encode a batch once, click each of its targets for a few rounds -> mean loss, Dice after the first and last click.
+    """Encode a batch once, click each target for some rounds -> mean loss, Dice after the first and the last click.
 
     batch: image (B, 2, n, n, n), targets (B, T, n/2, n/2, n/2).
     """
@@ -82,7 +82,7 @@ def click_rounds(
     for index in range(batch["targets"].shape[1]):
         target = batch["targets"][:, index : index + 1]
         user = TrainingUser(rng, target, config)
-        previous, logits = None, None
+        previous: Tensor | None = None
         for turn in range(rounds):
             points, labels = user.click(previous)
             fed = None if previous is None or rng.random() < config.forget_mask_share else previous

@@ -75,7 +75,9 @@ class Trainer:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
                 loss, measures = loss_of(batch)
             if not torch.isfinite(loss):
-                raise ValueError(f"the loss became {loss.item()} at step {self.step}: lower the learning rate and resume")
+                raise ValueError(
+                    f"the loss became {loss.item()} at step {self.step}: lower the learning rate and resume"
+                )
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
@@ -135,7 +137,8 @@ class Trainer:
             self.network.load_state_dict(state["network"])
         except RuntimeError as error:
             raise ValueError(
-                f"{path} was trained with another architecture: give the run another folder ({str(error).splitlines()[0]})"
+                f"{path} was trained with another architecture: give the run another folder "
+                f"({str(error).splitlines()[0]})"
             ) from error
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])

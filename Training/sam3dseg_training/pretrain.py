@@ -39,7 +39,7 @@ def pretrain(config: PretrainConfig) -> Trainer:
     torch.manual_seed(config.synthesis.seed)
     if config.threads:
         torch.set_num_threads(config.threads)
-    network = build("compact").to(memory_format=torch.channels_last_3d)
+    network = build("compact").to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if config.init is not None:
         network.load_state_dict(torch.load(config.init / "last.pt", weights_only=True)["average"])
     trainer = Trainer(network, config.loop, config.out)
@@ -58,11 +58,14 @@ def pretrain(config: PretrainConfig) -> Trainer:
 def export(runs: list[Path], path: Path, *, data: list[dict[str, str]], command: str, commit: str) -> None:
     """Write the averaged weights of the last run as a half-precision checkpoint that `load_segmenter` takes.
 
-    runs: the folders in the order they were trained, for the provenance; raises ValueError when the last has no weights.
+    runs: the folders in the order they were trained, for the provenance.
+    Raises ValueError when the last has no weights.
     """
     last = runs[-1] / "last.pt"
     if not last.exists():
-        raise ValueError(f"expected a training state at {last}: train first with `sam3dseg-train synthetic --out {runs[-1]}`")
+        raise ValueError(
+            f"expected a training state at {last}: train first with `sam3dseg-train synthetic --out {runs[-1]}`"
+        )
     steps = [torch.load(run / "last.pt", weights_only=True) for run in runs if (run / "last.pt").exists()]
     provenance = {
         "commit": commit,

@@ -6,7 +6,7 @@ decoder, run at every click, mixes that pyramid with dense prompt maps and answe
 * clicks become maps at every scale (Gaussians of several widths, as in the click maps of RITM, arXiv 2102.06583),
 * each click also *matches*: the similarity of a learned embedding, and of the plain intensities, between the click and
   everywhere else, the highest over the positive and over the negative clicks, tells which tissue was clicked,
-* the previous mask comes back as logits, as in SAM (arXiv 2304.02643), which also gives the several masks and the IoU head.
+* the previous mask comes back as logits, as in SAM (arXiv 2304.02643), whence also the several masks and the IoU head.
 
 B windows, C channels, N clicks, M masks; the grid at stride s is (D/s, H/s, W/s) for a window (D, H, W).
 """

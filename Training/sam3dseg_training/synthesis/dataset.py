@@ -35,7 +35,7 @@ class SynthesisConfig:
 
 
 def read_label_maps(folder: str | None) -> list[np.ndarray]:
-    """Label maps (I, J, K) uint8, labels renumbered, from every NIfTI file below `folder`; larger ones thinned to 2 mm."""
+    """Label maps (I, J, K) uint8, labels renumbered, from all NIfTI files below `folder`; large ones thinned by 2."""
     maps = []
     for path in sorted(Path(folder).rglob("*.nii.gz")) if folder else ():
         image = sitk.ReadImage(str(path))

@@ -53,7 +53,7 @@ def partition(rng: np.random.Generator, size: int) -> np.ndarray:
 def rotated_radius(
     rng: np.random.Generator, grid: np.ndarray, *, largest: float
 ) -> tuple[tuple[slice, slice, slice], np.ndarray]:
-    """The box around a random ellipsoid, and there the distance from its centre in its own metric (1 on its surface)."""
+    """The box around a random ellipsoid, and in it the distance from its centre in its own metric (1: surface)."""
     rotation = np.linalg.qr(rng.standard_normal((3, 3)))[0]
     radii = np.exp(rng.uniform(np.log(0.05), np.log(largest))) * np.exp(rng.normal(0, 0.35, 3))
     radii = np.maximum(radii, 0.03)
