@@ -55,13 +55,13 @@ class ZoomPolicy:
     A fraction without a unit is of the window's edge.
     """
 
-    first_finest_divisor: float = 3.0  # a small image is magnified to fill the window, at most this much
+    first_finest_divisor: float = 1.5  # a small image is magnified to fill the window, at most this much
     anisotropy_limit: float = 6.0  # the first window is at most this much finer than the coarsest axis
     face_fraction: float = 0.002  # share of a face's cells in the mask that counts as running into it
     out_factor: float = 1.6
     out_steps: int = 2  # then straight to the whole image
-    tiny_fraction: float = 0.25
-    framed_fraction: float = 0.5
+    tiny_fraction: float = 0.12
+    framed_fraction: float = 0.3
     in_finest_divisor: float = 2.0
     min_gain: float = 1.25  # a finer window must be finer by this factor to be worth an encode
     max_volume_change: float = 4.0  # a finer mask that grows or shrinks more than this is not trusted

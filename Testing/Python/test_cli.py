@@ -72,9 +72,9 @@ def dice(a, b):
 
 def test_one_click_gives_every_file(run, ball_file, ball, tmp_path, image):
     files = [tmp_path / name for name in ("m.nii.gz", "m.seg.nrrd", "s.stl", "s.obj", "p.png")]
-    code, out, err, loads = run("segment", ball_file, "--click", "15,16,14", "-o", files[0], "-o", files[1], "--surface",
-                                files[2], "--surface", files[3], "--preview", files[4], "--name", "Ball", "--color",
-                                "ff8000", "--model", "toy", "--device", "cpu")  # fmt: skip
+    code, out, err, loads = run("segment", ball_file, "--click", "15,16,14", "-o", files[0], "-o", files[1],
+                                "--surface", files[2], "--surface", files[3], "--preview", files[4],
+                                "--name", "Ball", "--color", "ff8000", "--model", "toy", "--device", "cpu")  # fmt: skip
     assert (code, err) == (0, "")
     assert loads == [("toy", {"device": "cpu", "precision": "auto"})]
     assert "Ball: " in out and all(f"wrote {path}" in out and path.stat().st_size for path in files)

@@ -153,7 +153,7 @@ def test_a_wrong_checksum_discards_the_file(server, tmp_path):
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(401, "accept its terms.*set HF_TOKEN"), (403, "set HF_TOKEN"), (404, "has no such file"), (500, "try again later")],
+    [(401, "accept its terms.*set HF_TOKEN"), (403, "set HF_TOKEN"), (404, "no such file"), (500, "try again")],
 )  # fmt: skip
 def test_refusals_say_what_to_do(server, tmp_path, status, words):
     server.status = status

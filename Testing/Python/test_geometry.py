@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sam3dseg.geometry import Grid, Orientation
 
 ALL_48 = [(perm, signs) for perm in permutations(range(3)) for signs in product((1, -1), repeat=3)]

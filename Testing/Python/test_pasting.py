@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from sam3dseg.geometry import Grid
 from sam3dseg.masks import CroppedMask
 from sam3dseg.pasting import Layer, paste_mask, resample_logits, resample_mask

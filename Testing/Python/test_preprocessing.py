@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sam3dseg.preprocessing import extract_window, logits_to_grid, normalise
 from sam3dseg.windows import Window
 

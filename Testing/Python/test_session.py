@@ -5,6 +5,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
+
 from sam3dseg import Box, Click, Session
 from sam3dseg.session import Cancelled
 from sam3dseg.windows import ZoomPolicy

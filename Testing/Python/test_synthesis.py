@@ -55,7 +55,9 @@ def test_target_is_one_object_of_the_map():
     labels = np.zeros((32, 32, 32), np.uint8)
     labels[2:10, 2:10, 2:10] = 1
     labels[20:30, 20:30, 20:30] = 1
-    sizes = {int(t.sum()) for t in (choose_target(np.random.default_rng(s), labels) for s in range(40)) if t is not None}
+    sizes = {
+        int(t.sum()) for t in (choose_target(np.random.default_rng(s), labels) for s in range(40)) if t is not None
+    }
     assert {8**3, 10**3} <= sizes
 
 
@@ -75,7 +77,7 @@ def test_stream_gives_windows_that_the_one_preprocessing_made(monkeypatch):
     sample = next(iter(SyntheticWindows(SynthesisConfig(window=32, targets=2, seed=1))))
     assert sample["image"].shape == (2, 32, 32, 32) and sample["targets"].shape == (2, 16, 16, 16)
     assert np.array_equal(sample["image"].numpy(), seen[-1])
-    assert 0 <= float(sample["targets"].min()) and float(sample["targets"].max()) <= 1 + 1e-5
+    assert float(sample["targets"].min()) >= 0 and float(sample["targets"].max()) <= 1 + 1e-5
 
 
 def test_sample_without_an_object_is_skipped():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sam3dseg.geometry import Grid
 from sam3dseg.windows import Window, ZoomPolicy
 

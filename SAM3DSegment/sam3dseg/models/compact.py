@@ -24,8 +24,22 @@ PROMPT_MAPS = 6  # two Gaussians per sign, the previous mask and its presence
 LOGIT_LIMIT = 12.0  # previous logits are squashed smoothly beyond this, so that a sure mask can still be corrected
 
 
+class Convolution(nn.Conv3d):
+    """A 3D convolution that always runs in oneDNN on a CPU.
+
+    For one small float32 volume PyTorch falls back to a plain loop that takes several times as long.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, C', D, H, W)."""
+        plain = torch.is_grad_enabled() or input.device.type != "cpu" or not torch.backends.mkldnn.is_available()
+        if plain or torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        return torch.mkldnn_convolution(input, self.weight, self.bias, self.padding, self.stride, self.dilation, 1)
+
+
 def _conv(c_in: int, c_out: int, kernel: int = 3) -> nn.Conv3d:
-    return nn.Conv3d(c_in, c_out, kernel, padding=kernel // 2)
+    return Convolution(c_in, c_out, kernel, padding=kernel // 2)
 
 
 def _norm(channels: int) -> nn.GroupNorm:

@@ -1,0 +1,66 @@
+"""The files that a segmentation leaves: checked before the work, written after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import check_output
+from .imageio import MASK_SUFFIXES, Image, write_mask
+from .preview import PREVIEW_SUFFIXES, write_preview
+from .promptfiles import DEFAULT_COLOR, prompts_as_json, segment_metadata
+from .prompts import Box, Click
+from .surface import SURFACE_SUFFIXES, surface_of, write_surface
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where masks, surfaces and pictures go, and the segment's name and colour (red, green, blue in 0 to 1)."""
+
+    masks: tuple[Path, ...] = ()
+    surfaces: tuple[Path, ...] = ()
+    previews: tuple[Path, ...] = ()
+    name: str = "Segment"
+    color: tuple[float, float, float] = DEFAULT_COLOR
+
+    def check(self, *, inputs: Sequence[Path] = ()) -> None:
+        """Raise ValueError or OSError now for what could not be written later, or would overwrite one of `inputs`."""
+        kinds = ((self.masks, MASK_SUFFIXES), (self.surfaces, SURFACE_SUFFIXES), (self.previews, PREVIEW_SUFFIXES))
+        for paths, suffixes in kinds:
+            for path in paths:
+                check_output(path, suffixes)
+                if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+                    raise ValueError(f"{path} would overwrite an input: choose another name for the output")
+
+    def write(
+        self,
+        image: Image,
+        mask: NDArray[np.bool_],
+        *,
+        clicks: Sequence[Click],
+        boxes: Sequence[Box] = (),
+        initial_mask: str | None = None,
+    ) -> list[Path]:
+        """Write all files, each whole or not at all; gives their paths. Raises ValueError for an empty mask."""
+        if not mask.any():
+            raise ValueError(
+                "the mask is empty, nothing was written: expected the clicks to lie on a visible structure; "
+                "move them inside it or add a box"
+            )
+        for path in self.masks:
+            metadata = None
+            if path.name.lower().endswith(".seg.nrrd"):
+                prompts = prompts_as_json(clicks, boxes, image, initial_mask=initial_mask)
+                metadata = segment_metadata(mask, name=self.name, prompts=prompts, color=self.color)
+            write_mask(path, mask, image, metadata=metadata)
+        if self.surfaces:
+            surface = surface_of(mask, image)
+            for path in self.surfaces:
+                write_surface(path, surface)
+        for path in self.previews:
+            write_preview(path, image, mask, clicks=clicks, boxes=boxes, title=f"{self.name} · {image.name}")
+        return [*self.masks, *self.surfaces, *self.previews]

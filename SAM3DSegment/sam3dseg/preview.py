@@ -1,0 +1,287 @@
+"""One picture of a result: three planes with the contour and the clicks, and the surface."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from numpy.typing import NDArray
+
+from .atomic import replacing
+from .geometry import Orientation
+from .imageio import Image
+from .prompts import Box, Click
+from .surface import Surface, surface_of
+
+PREVIEW_SUFFIXES = (".png",)
+BACKGROUND, PANEL, TEXT, DIM, CAPTION = "#15171c", "#000000", "#e8eaee", "#8b93a1", "#b9c0cc"
+MASK_COLOR, FOREGROUND, BACKGROUND_CLICK, BOX_COLOR = "#35d07f", "#7dff9b", "#ff5a5f", "#ffd23f"
+SURFACE_RGB = np.array([0.93, 0.80, 0.62])
+LIGHTS = (((-0.4, 0.75, 0.6), 0.75), ((0.9, 0.3, 0.1), 0.25))  # direction (right, towards the viewer, up), strength
+AMBIENT = 0.16
+SMALLEST_FRAME_MM = 90.0
+SURFACE_VOXELS = 96  # along the longest side of the rendered surface
+NEAR_MM = 6.0  # clicks this close to a plane are drawn on it, hollow
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A slice through canonical (R, A, S) axes: axis cut, axes across and up, whether each runs right to left."""
+
+    title: str
+    axis: int
+    across: int
+    up: int
+    mirrored: bool
+    letters: tuple[str, str, str, str]  # left, right, bottom, top
+
+
+PLANES = (  # as radiologists and Slicer show them: the patient's right on the left, the face to the left
+    _Plane("Axial", 2, 0, 1, True, ("R", "L", "P", "A")),
+    _Plane("Coronal", 1, 0, 2, True, ("R", "L", "I", "S")),
+    _Plane("Sagittal", 0, 1, 2, True, ("A", "P", "I", "S")),
+)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A side to see the surface from: rows of `axes` are screen right, away from the viewer, and up, in RAS."""
+
+    side: str
+    axes: tuple[tuple[int, int, int], ...]
+    azimuth: float
+    letters: tuple[str, str, str, str]  # left, right, bottom, top
+
+
+FROM_FRONT = _View("front left", ((-1, 0, 0), (0, -1, 0), (0, 0, 1)), -70, ("R", "L", "I", "S"))
+FROM_LEFT = _View("left front", ((0, -1, 0), (1, 0, 0), (0, 0, 1)), -110, ("A", "P", "I", "S"))
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """The image, the mask and the prompts in canonical axes."""
+
+    image: NDArray
+    mask: NDArray[np.bool_]
+    spacing: NDArray[np.float64]
+    points: NDArray[np.int64]  # (N, 3)
+    signs: tuple[bool, ...]
+    boxes: tuple[NDArray[np.int64], ...]  # each (2, 3), lower and upper
+    center: NDArray[np.int64]
+
+
+def write_preview(
+    path: str | os.PathLike[str],
+    image: Image,
+    mask: NDArray[np.bool_],
+    *,
+    clicks: Sequence[Click] = (),
+    boxes: Sequence[Box] = (),
+    title: str = "",
+) -> None:
+    """Write a PNG (1600 x 1600) of axial, coronal and sagittal slices through the first click, and of the surface.
+
+    mask: bool (I, J, K) on the grid of `image`. Without a click the planes pass through the first box or the middle of
+    the mask. Raises ValueError for another shape, OSError when the file cannot be written.
+    """
+    if mask.shape != image.shape:
+        raise ValueError(f"expected a mask of the image's shape {image.shape}, received {mask.shape}")
+    scene = _scene(image, mask, clicks, boxes)
+    figure = Figure(figsize=(10, 10), dpi=160, facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    low, high = _grey_window(scene)
+    frame = _frame(scene)
+    spots = ((0.015, 0.485), (0.505, 0.485), (0.015, 0.035), (0.505, 0.035))
+    for plane, (left, bottom) in zip(PLANES, spots, strict=False):
+        panel = _panel(figure, (left, bottom), plane.letters, _caption(scene, plane))
+        axes = figure.add_axes((left, bottom, 0.48, 0.44), facecolor="none")
+        panel.set_zorder(axes.get_zorder() - 1)
+        _draw_plane(axes, scene, plane, frame=frame, grey=(low, high))
+    _draw_surface(figure, spots[3], image, mask)
+    volume = mask.sum() * image.voxel_ml
+    figure.text(0.02, 0.965, title or image.name, color=TEXT, fontsize=17, weight="bold", va="center")
+    figure.text(
+        0.98, 0.965, f"{volume:,.1f} ml · {int(mask.sum()):,} voxels", color=TEXT, fontsize=13, ha="right", va="center"
+    )
+    _legend(figure, scene)
+    figure.text(0.98, 0.017, f"grey {low:.4g} to {high:.4g}", color=DIM, fontsize=9, ha="right", va="center")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor=BACKGROUND)
+
+
+def _scene(image: Image, mask: NDArray[np.bool_], clicks: Sequence[Click], boxes: Sequence[Box]) -> _Scene:
+    orientation = Orientation.from_direction(image.direction_ras)
+    shape = image.shape
+    points = orientation.point_to_canonical(np.array([c.ijk for c in clicks]).reshape(-1, 3), shape).astype(int)
+    corners = [orientation.point_to_canonical([b.lower_ijk, b.upper_ijk], shape).astype(int) for b in boxes]
+    corners = [np.stack([pair.min(axis=0), pair.max(axis=0)]) for pair in corners]
+    turned = orientation.to_canonical(mask)
+    if len(points):
+        center = points[0]
+    elif corners:
+        center = corners[0].mean(axis=0).astype(int)
+    else:
+        center = np.median(np.argwhere(turned), axis=0).astype(int) if turned.any() else np.array(turned.shape) // 2
+    return _Scene(
+        image=orientation.to_canonical(image.array_ijk),
+        mask=turned,
+        spacing=np.array(orientation.shape_to_canonical(image.spacing_mm)),
+        points=points,
+        signs=tuple(c.is_foreground for c in clicks),
+        boxes=tuple(corners),
+        center=center,
+    )
+
+
+def _grey_window(scene: _Scene) -> tuple[float, float]:
+    """Display range: a CT window that suits the structure, otherwise the percentiles of the three planes."""
+    planes = [np.take(scene.image, scene.center[a], axis=a).astype(np.float64).ravel() for a in range(3)]
+    values = np.concatenate(planes)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    if values.min() <= -900 and values.max() <= 32767:  # Hounsfield units
+        inside = scene.image[scene.mask]
+        level = float(np.median(inside)) if len(inside) else 40.0
+        if level < -400:
+            return -1350.0, 150.0  # lung
+        return (-450.0, 1050.0) if level > 250 else (-160.0, 240.0)  # bone; soft tissue
+    busy = values[values > values.min()]
+    low, high = np.percentile(busy if len(busy) else values, (0.5, 99.7))
+    low = min(low, float(values.min())) if values.min() >= 0 else low
+    high += 0.08 * (high - low)  # room above, so that the brightest tissue keeps its texture
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _frame(scene: _Scene) -> NDArray[np.float64]:
+    """(2, 3) canonical voxel bounds to show: the structure and all prompts with room around, same for all planes."""
+    last = np.array(scene.image.shape) - 1
+    filled = [np.flatnonzero(scene.mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    ends = np.array([[f[0], f[-1]] for f in filled]).T if len(filled[0]) else np.stack([scene.center, scene.center])
+    marks = np.concatenate([ends, scene.points, *scene.boxes])
+    low, high = marks.min(axis=0), marks.max(axis=0)
+    side = max(float(((high - low) * scene.spacing).max()) * 1.7, SMALLEST_FRAME_MM)
+    half = side / scene.spacing / 2
+    middle = (low + high) / 2
+    return np.stack([np.maximum(middle - half, -0.5), np.minimum(middle + half, last + 0.5)])
+
+
+def _draw_plane(
+    axes: Axes, scene: _Scene, plane: _Plane, *, frame: NDArray[np.float64], grey: tuple[float, float]
+) -> None:
+    across, up = plane.across, plane.up
+    position = int(scene.center[plane.axis])
+    picture, outline = (np.take(a, position, axis=plane.axis) for a in (scene.image, scene.mask))  # (across, up)
+    aspect = scene.spacing[up] / scene.spacing[across]
+    axes.imshow(picture.T, cmap="gray", vmin=grey[0], vmax=grey[1], origin="lower", aspect=aspect,
+                interpolation="bilinear")  # fmt: skip
+    if outline.any():
+        shade = np.zeros((*outline.T.shape, 4))
+        shade[outline.T] = (0.21, 0.82, 0.5, 0.13)
+        axes.imshow(shade, origin="lower", aspect=aspect, interpolation="nearest")
+        axes.contour(np.pad(outline.T, 1).astype(float), [0.5], colors=MASK_COLOR, linewidths=1.5,
+                     extent=(-1, outline.shape[0], -1, outline.shape[1]))  # fmt: skip
+    for low, high in scene.boxes:
+        if low[plane.axis] <= position <= high[plane.axis]:
+            x, y = np.array([low[across] - 0.5, high[across] + 0.5]), np.array([low[up] - 0.5, high[up] + 0.5])
+            axes.plot(x[[0, 1, 1, 0, 0]], y[[0, 0, 1, 1, 0]], color=BOX_COLOR, linewidth=1.4, linestyle="--")
+    for number, (point, sign) in enumerate(zip(scene.points, scene.signs, strict=True), start=1):
+        off_mm = abs(int(point[plane.axis]) - position) * scene.spacing[plane.axis]
+        if off_mm <= NEAR_MM or number == 1:
+            _draw_click(axes, point[across], point[up], number, sign, solid=off_mm == 0)
+    bounds_x, bounds_y = frame[:, across], frame[:, up]
+    axes.set_xlim(*(bounds_x[::-1] if plane.mirrored else bounds_x))
+    axes.set_ylim(*bounds_y)
+    axes.set_axis_off()
+
+
+def _draw_click(axes: Axes, x: float, y: float, number: int, sign: bool, *, solid: bool) -> None:
+    color = FOREGROUND if sign else BACKGROUND_CLICK
+    axes.plot(x, y, "o", markersize=13, markerfacecolor="#00000090" if solid else "none", markeredgecolor=color,
+              markeredgewidth=1.8 if solid else 1.0, alpha=1.0 if solid else 0.7)  # fmt: skip
+    axes.plot(x, y, "+" if sign else "_", markersize=7, color=color, markeredgewidth=1.8, alpha=1.0 if solid else 0.7)
+    axes.annotate(str(number), (x, y), xytext=(8, 7), textcoords="offset points", color=color, fontsize=10,
+                  weight="bold", path_effects=[withStroke(linewidth=2.5, foreground="black")])  # fmt: skip
+
+
+def _caption(scene: _Scene, plane: _Plane) -> str:
+    return f"{plane.title}  {int(scene.center[plane.axis]) + 1} / {scene.image.shape[plane.axis]}"
+
+
+def _panel(figure: Figure, spot: tuple[float, float], letters: tuple[str, str, str, str], caption: str) -> Axes:
+    """A dark field with orientation letters (left, right, bottom, top) and a caption."""
+    panel = figure.add_axes((*spot, 0.48, 0.44), facecolor=PANEL)
+    panel.set(xticks=[], yticks=[])
+    for spine in panel.spines.values():
+        spine.set_visible(False)
+    halo = [withStroke(linewidth=2.5, foreground="black")]  # readable on any tissue
+    for (x, y), letter in zip(((0.03, 0.5), (0.97, 0.5), (0.5, 0.035), (0.5, 0.965)), letters, strict=True):
+        figure.text(spot[0] + 0.48 * x, spot[1] + 0.44 * y, letter, color=TEXT, fontsize=13, weight="bold", ha="center",
+                    va="center", path_effects=halo)  # fmt: skip
+    figure.text(spot[0] + 0.01, spot[1] + 0.424, caption, color=CAPTION, fontsize=10, va="center", path_effects=halo)
+    return panel
+
+
+def _draw_surface(figure: Figure, spot: tuple[float, float], image: Image, mask: NDArray[np.bool_]) -> None:
+    if not mask.any():
+        panel = _panel(figure, spot, FROM_FRONT.letters, "Surface")
+        panel.text(0.5, 0.5, "empty mask", color=DIM, fontsize=13, ha="center")
+        return
+    surface = surface_of(mask, image, longest_side=SURFACE_VOXELS)
+    width, depth, _ = np.ptp(surface.vertices_ras, axis=0)
+    view = FROM_LEFT if depth > 1.3 * width else FROM_FRONT
+    panel = _panel(figure, spot, view.letters, f"Surface, from the {view.side}")
+    axes = figure.add_axes((*spot, 0.48, 0.44), projection="3d", facecolor="none", computed_zorder=False)
+    axes.set_axis_off()
+    panel.set_zorder(axes.get_zorder() - 1)
+    _render(axes, surface, view)
+
+
+def _render(axes, surface: Surface, view: _View) -> None:  # type: ignore[no-untyped-def]  # Axes3D has no stubs
+    """Shade the triangles as seen from one side of the patient, a little from above."""
+    vertices = surface.vertices_ras @ np.array(view.axes, dtype=float).T
+    triangles = vertices[surface.faces]  # (F, 3, 3)
+    flat = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    corner_normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(corner_normals, surface.faces[:, corner], flat)
+    normals = _unit(_unit(corner_normals)[surface.faces].mean(axis=1))  # smooth shading
+    shade = np.full(len(normals), AMBIENT)
+    for (right, front, top), strength in LIGHTS:
+        shade += strength * np.clip(normals @ _unit(np.array([right, -front, top])), 0, None)
+    colors = np.clip(shade[:, None] * SURFACE_RGB, 0, 1)
+    axes.add_collection3d(Poly3DCollection(triangles, facecolors=colors, edgecolors=colors, linewidths=0.2))
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    middle, half = (low + high) / 2, float((high - low).max()) * 0.5
+    axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half),
+             zlim=(middle[2] - half, middle[2] + half))  # fmt: skip
+    axes.set_box_aspect((1, 1, 1), zoom=1.35)
+    axes.set_proj_type("persp", focal_length=1.4)
+    axes.view_init(elev=14, azim=view.azimuth)
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def _legend(figure: Figure, scene: _Scene) -> None:
+    entries = []
+    if any(scene.signs):
+        entries.append(("⊕ inside", FOREGROUND))
+    if not all(scene.signs):
+        entries.append(("⊖ outside", BACKGROUND_CLICK))
+    if scene.boxes:
+        entries.append(("▢ box", BOX_COLOR))
+    entries += [("— contour", MASK_COLOR)]
+    for index, (text, color) in enumerate(entries):
+        figure.text(0.02 + 0.115 * index, 0.017, text, color=color, fontsize=10, va="center")
+    if len(scene.points) > 1:
+        text = f"thin rings: clicks up to {NEAR_MM:.0f} mm off the plane"
+        figure.text(0.02 + 0.115 * len(entries), 0.017, text, color=DIM, fontsize=9, va="center")
