@@ -115,6 +115,8 @@ def click_map(points: Tensor, weights: Tensor, grid: tuple[int, int, int], *, st
     result = points.new_zeros((points.shape[0], *grid))
     plane_0 = axes[0] * weights[..., None]  # (B, N, D)
     for n in range(points.shape[1]):
+        if not weights[:, n].any():
+            continue
         bump = plane_0[:, n, :, None, None] * axes[1][:, n, None, :, None] * axes[2][:, n, None, None, :]
         result = torch.maximum(result, bump)
     return result
@@ -155,6 +157,8 @@ class ClickMatcher(nn.Module):
             maps.append(similarity.masked_fill(absent[..., None], -1.0).amax(dim=1))
             nearest = scaled.new_full((b, scaled.shape[2]), 30.0)
             for n in range(points.shape[1]):
+                if absent[:, n].all():
+                    continue
                 distance = (scaled - picked[..., n : n + 1]).abs().sum(dim=1)  # (B, V)
                 nearest = torch.minimum(nearest, distance + 30.0 * absent[:, n : n + 1])
             maps.append(torch.exp(-nearest))
