@@ -294,7 +294,8 @@ def test_the_number_of_tiles_is_limited(make_segmenter, make_ellipsoid):
 def test_a_tiny_object_is_looked_at_closely(make_segmenter, make_ellipsoid):
     organ = make_ellipsoid((60, 60, 60), (20, 30, 40), (3, 3, 3))
     segmenter = make_segmenter()
-    session = Session(segmenter)
+    policy = ZoomPolicy(first_finest_divisor=1.0, tiny_fraction=0.25, framed_fraction=0.5, in_finest_divisor=4.0)
+    session = Session(segmenter, policy=policy)
     session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
     assert dice(session.add(Click((20, 30, 40))), organ) > 0.9
     assert session._history.current.outcome.window.spacing_mm < 1
