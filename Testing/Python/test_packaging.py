@@ -16,17 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "SAM3DSegment"
 STUB = Path(__file__).parent / "slicer_stub"
 PACKAGES = {MODULE: ("SAM3DSegmentLib", "sam3dseg"), ROOT / "Training": ("sam3dseg_training",)}
-CONSTRAINTS = (ROOT / "constraints.txt").read_text()
+CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 
 
 def read_pyproject() -> dict:
     tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def listed(folder: Path, kind: str) -> set[str]:
     """File names in `set(..._PYTHON_<kind> ...)` of the folder's CMakeLists.txt."""
-    text = (folder / "CMakeLists.txt").read_text()
+    text = (folder / "CMakeLists.txt").read_text(encoding="utf-8")
     (names,) = re.findall(rf"set\(\w+_PYTHON_{kind}\n(.*?)\)\n", text.replace("${MODULE_NAME}", MODULE.name), re.DOTALL)
     return set(names.split())
 
@@ -76,7 +76,7 @@ def test_a_slicer_build_accepts_the_extension_and_packages_it_whole(tmp_path):
 
 
 def test_extension_metadata():
-    text = (ROOT / "CMakeLists.txt").read_text()
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     metadata = dict(re.findall(r'set\(EXTENSION_(\w+) "([^"]+)"\)', text))
     assert set(metadata) == {
         "HOMEPAGE",
@@ -101,7 +101,7 @@ def test_console_scripts_resolve():
         module, function = target.split(":")
         spec = find_spec(module)
         assert spec, f"no module {module}"
-        tree = ast.parse(Path(spec.origin).read_text())
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
@@ -109,7 +109,7 @@ def test_version_is_the_same_everywhere():
     import sam3dseg
 
     assert read_pyproject()["project"]["version"] == sam3dseg.__version__
-    assert f"version: {sam3dseg.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"version: {sam3dseg.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_constraints_cover_every_requirement():
@@ -137,6 +137,6 @@ def test_self_referring_extras_exist():
 
 
 def test_licence_is_apache():
-    text = (ROOT / "LICENSE").read_text()
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text

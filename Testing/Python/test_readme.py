@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def snippets(kind: str) -> list[str]:
@@ -61,13 +61,13 @@ def test_python_examples_run(ct, make_segmenter, monkeypatch, capsys):
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "Training/README.md"])
 def test_links_lead_to_files(document):
     path = ROOT / document
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), f"{document} links to {target}, which is not there"
 
 
 def test_make_targets_exist():
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`?make ([a-z-]+)`?", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"the README names `make {target}`"
 
