@@ -35,9 +35,10 @@ bench: $(VENV)/.with-bench  ## tables of accuracy per click and of latency (DATA
 	$(BIN)/python Testing/Benchmarks/latency.py --json bench-output/latency.json
 
 train-embedded: $(VENV)/.with-training  ## train the embedded model again, from nothing (LABEL_MAPS=folder, RUNS=folder)
-	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/narrow --window 64 --minutes 50 --label-maps $(LABEL_MAPS)
-	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/wide --init $(RUNS)/narrow --window 96 --batch 2 --rate 5e-4 \
-	  --minutes 20 --label-maps $(LABEL_MAPS)
+	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/narrow --window 64 --batch 4 --rate 1.5e-3 --minutes 34 --seed 1 \
+	  --label-maps $(LABEL_MAPS)
+	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/wide --init $(RUNS)/narrow --window 80 --batch 3 --rate 8e-4 \
+	  --minutes 15 --seed 2 --label-maps $(LABEL_MAPS)
 	$(BIN)/sam3dseg-train export $(RUNS)/narrow $(RUNS)/wide -o $(WEIGHTS)
 
 clean:  ## remove caches and outputs; trained runs stay

@@ -68,11 +68,16 @@ def load(model: str) -> tuple[Any, str]:
 
 
 def counted_gflop(work: Callable[[], Any]) -> float:
-    """Floating-point operations of the convolutions, products and attentions in `work`, in 1e9."""
+    """Floating-point operations of one call, in thousand millions: convolutions and matrix products."""
+    import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # fused kernels are not counted
+    def onednn(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+        return conv_flop_count(x, weight, out_shape)
+
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: onednn})
+    with sdpa_kernel(SDPBackend.MATH), counter:  # fused kernels are not counted
         work()
     return counter.get_total_flops() / 1e9
 
