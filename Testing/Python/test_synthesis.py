@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from sam3dseg.preprocessing import normalise
 from sam3dseg_training.synthesis.appearance import render
 from sam3dseg_training.synthesis.dataset import SynthesisConfig, SyntheticWindows, choose_target, make_sample
 from sam3dseg_training.synthesis.shapes import SIZE, crop_of_real_map, made_up_map, smooth_noise
-
-
-@pytest.fixture(autouse=True)
-def keep_threads():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_noise_has_zero_mean_unit_spread_and_neighbours_alike():
@@ -74,7 +66,9 @@ def test_stream_gives_windows_that_the_one_preprocessing_made(monkeypatch):
         return result
 
     monkeypatch.setattr("sam3dseg_training.synthesis.dataset.normalise", spy)
+    threads = torch.get_num_threads()
     sample = next(iter(SyntheticWindows(SynthesisConfig(window=32, targets=2, seed=1))))
+    assert torch.get_num_threads() == threads
     assert sample["image"].shape == (2, 32, 32, 32) and sample["targets"].shape == (2, 16, 16, 16)
     assert np.array_equal(sample["image"].numpy(), seen[-1])
     assert float(sample["targets"].min()) >= 0 and float(sample["targets"].max()) <= 1 + 1e-5

@@ -48,7 +48,10 @@ def pretrain(config: PretrainConfig) -> Trainer:
     # a resumed run draws new volumes instead of the ones it has seen
     synthesis = SynthesisConfig(**{**asdict(config.synthesis), "seed": config.synthesis.seed + trainer.step})
     loader = DataLoader(
-        SyntheticWindows(synthesis), batch_size=config.batch, num_workers=config.workers, prefetch_factor=8
+        SyntheticWindows(synthesis),
+        batch_size=config.batch,
+        num_workers=config.workers,
+        prefetch_factor=8 if config.workers else None,
     )
     rng = np.random.default_rng((config.synthesis.seed, trainer.step))
     trainer.run(iter(loader), lambda batch: click_rounds(network, batch, rng, config.clicks))

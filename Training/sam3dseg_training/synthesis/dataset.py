@@ -116,7 +116,8 @@ class SyntheticWindows(IterableDataset):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
-        torch.set_num_threads(1)
+        if worker:
+            torch.set_num_threads(1)  # the cores belong to the network
         rng = np.random.default_rng((self.config.seed, worker.id if worker else 0))
         real = read_label_maps(self.config.label_maps)
         maps: list[np.ndarray] = []
