@@ -45,12 +45,16 @@ class Framing:
         elif window is None and not mask.is_empty:
             window = self._around(_corners(mask), policy.box_fraction)
         elif window is None:
-            window = policy.place(grid, prompts.positive[0], self.start_mm, self.size)
+            window = self.first_window(prompts.positive[0])
         needed = prompts.corners()
         if window.contains(needed, grid.spacing_mm).all() and self._clear_of_faces(window, needed):
             return window
         held = needed if mask.is_empty else np.concatenate([needed, _corners(mask)])
         return self._around(held, policy.hold_fraction, at_least_mm=window.spacing_mm)
+
+    def first_window(self, point: NDArray) -> Window:
+        """Window for a first click at canonical voxel `point` (3,)."""
+        return self.policy.first_window(self.grid, point, self.start_mm, self.size)
 
     def closer_window(self, prompts: Prompts, window: Window, kept: NDArray[np.bool_]) -> Window | None:
         """Finer window around the prompts and an object that is tiny in `window`; None when it is not worth it.

@@ -29,13 +29,24 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Prompts and result of one request; never changed once made. initial and mask live in canonical voxels."""
+    """Prompts and result of one request; never changed once made.
 
-    clicks: tuple[Click, ...] = ()
-    boxes: tuple[Box, ...] = ()
+    requests: the prompts given since `initial`, those of one request together. initial and mask live in canonical
+    voxels.
+    """
+
+    requests: tuple[tuple[Click | Box, ...], ...] = ()
     initial: CroppedMask = field(default_factory=CroppedMask)
     mask: CroppedMask = field(default_factory=CroppedMask)
     outcome: Outcome | None = None
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        return tuple(p for request in self.requests for p in request if isinstance(p, Click))
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        return tuple(p for request in self.requests for p in request if isinstance(p, Box))
 
 
 class History:
@@ -57,6 +68,22 @@ class History:
     @property
     def can_redo(self) -> bool:
         return self._cursor + 1 < len(self._states)
+
+    @property
+    def position(self) -> int:
+        """Index of the current state; 0 is the oldest that is remembered."""
+        return self._cursor
+
+    @property
+    def length(self) -> int:
+        """Number of states, those that redo would bring back included."""
+        return len(self._states)
+
+    def go_to(self, position: int) -> None:
+        """Make the state at `position` current. Raises ValueError when there is none."""
+        if not 0 <= position < len(self._states):
+            raise ValueError(f"expected a step from 0 to {len(self._states) - 1}, received {position}")
+        self._cursor = position
 
     def push(self, state: State) -> None:
         """Make `state` current; beyond `depth` steps the oldest is forgotten."""

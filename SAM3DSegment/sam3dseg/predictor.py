@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .framing import Framing
 from .geometry import Grid
@@ -22,6 +23,8 @@ from .request import Clock
 from .windows import Window, ZoomPolicy
 
 NO_POINTS = np.zeros((0, 3))
+DOUBTFUL_LOGIT = 1.5  # less than 82 % for either side
+DOUBTFUL_DEPTH = 2.0  # cells; a mask's boundary is always doubtful, but thin
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,21 @@ class Predictor:
         check()
         mask = self._paste(prompts, layers, attempt.kept)
         return Answer(mask=mask, window=attempt.window, prediction=attempt.prediction)
+
+    def prepare(self, window: Window, *, check: Callable[[], None]) -> None:
+        """Encode a window that a coming request is likely to use."""
+        check()
+        self._encode(window)
+
+    def least_certain(self, logits: NDArray[np.float32], window: Window) -> NDArray[np.float64] | None:
+        """Canonical voxel coordinates (3,) deepest inside what raw logits (n, n, n) leave open, or None."""
+        doubtful = np.abs(logits) < DOUBTFUL_LOGIT
+        depth = ndimage.distance_transform_edt(np.pad(doubtful, 1))[1:-1, 1:-1, 1:-1]
+        deepest = np.unravel_index(np.argmax(depth), depth.shape)
+        if depth[deepest] < DOUBTFUL_DEPTH:
+            return None
+        samples = (np.array(deepest) + 0.5) * window.size / logits.shape[0] - 0.5
+        return window.to_image(samples, self.grid.spacing_mm)
 
     def mask_of(self, prompts: Prompts, logits: NDArray[np.float32], window: Window) -> CroppedMask:
         """Native-grid mask of raw logits (n, n, n) of `window`."""

@@ -73,13 +73,14 @@ class Prompts:
 def checked_prompt(prompt: Click | Box, shape: tuple[int, ...]) -> Click | Box:
     """The prompt with plain integer indices. Raises ValueError when it is no prompt or leaves an image of `shape`."""
     if isinstance(prompt, Click):
-        return replace(prompt, ijk=_inside(prompt.ijk, shape, "click"))
+        return replace(prompt, ijk=inside(prompt.ijk, shape, "click"))
     if isinstance(prompt, Box):
-        return Box(_inside(prompt.lower_ijk, shape, "box corner"), _inside(prompt.upper_ijk, shape, "box corner"))
+        return Box(inside(prompt.lower_ijk, shape, "box corner"), inside(prompt.upper_ijk, shape, "box corner"))
     raise ValueError(f"prompt must be a Click or a Box, got {type(prompt).__name__}; wrap the voxel index in one")
 
 
-def _inside(ijk: Sequence[int], shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
+def inside(ijk: Sequence[int], shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
+    """A voxel index as plain integers. Raises ValueError, naming `what`, when it is none of an image of `shape`."""
     try:
         index = tuple(operator.index(v) for v in ijk)
     except TypeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from .geometry import Grid, Orientation
 from .history import History, Outcome, State
 from .masks import CroppedMask
 from .predictor import Predictor
-from .prompt_set import Prompts, checked_prompt
+from .prompt_set import Prompts, checked_prompt, inside
 from .prompts import Box, Click
 from .protocol import Segmenter
 from .request import CancelGate, Cancelled, Clock, Timing
@@ -106,17 +107,38 @@ class Session:
 
     def add_many(self, prompts: Sequence[Click | Box]) -> NDArray[np.bool_]:
         """Add several prompts in one request (clicks that arrived while another ran); errors as in `add`."""
-        with self._lock:
-            predictor = self._require_image()
-            state = self._with_prompts(self._history.current, prompts)
-            if not (any(c.is_foreground for c in state.clicks) or state.boxes or not state.initial.is_empty):
-                raise ValueError(
-                    "expected a foreground click, a box or a mask before background clicks, got none; "
-                    "click inside the structure first"
-                )
-            reframe = any(isinstance(p, Box) for p in prompts)
-            self._history.push(self._answered(predictor, state, reframe=reframe))
+        with self._lock, self._request() as check:
+            self._history.push(self._after(self._history.current, prompts, check))
             return self.mask
+
+    def replay(
+        self, requests: Sequence[Sequence[Click | Box]], *, initial: ArrayLike | None = None
+    ) -> NDArray[np.bool_]:
+        """Answer these requests anew, one after the other, and return the mask (I, J, K); one step of the history.
+
+        Gives the mask that the same requests gave when they were made, and serves to move or delete a prompt.
+        initial: the mask (I, J, K) to start from; None keeps the one the current prompts started from. Raises as `add`
+        and `set_mask` do, the session then being as before.
+        """
+        with self._lock, self._request() as check:
+            self._require_image()
+            start = self._history.current.initial if initial is None else self._checked_mask(initial)
+            state = State(initial=start, mask=start)
+            for prompts in requests:
+                state = self._after(state, prompts, check)
+            self._history.push(state)
+            return self.mask
+
+    def prepare(self, ijk: Sequence[int]) -> None:
+        """Encode the window that a first click at voxel (i, j, k) would use, so that the click is answered sooner.
+
+        Raises ValueError for a voxel outside the image, RuntimeError before set_image, and Cancelled.
+        """
+        with self._lock, self._request() as check:
+            predictor = self._require_image()
+            voxel = inside(ijk, self._shape, "voxel")
+            point = self._orientation.point_to_canonical([voxel], self._shape)[0]
+            predictor.prepare(predictor.framing.first_window(point), check=check)
 
     def set_mask(self, mask: ArrayLike) -> NDArray[np.bool_]:
         """Start from an existing mask (I, J, K): it replaces all prompts and guides the next click. Can be undone.
@@ -125,13 +147,7 @@ class Session:
         """
         with self._lock:
             self._require_image()
-            given = np.asarray(mask)
-            if given.shape != self._shape:
-                raise ValueError(
-                    f"mask must have the image's shape {self._shape}, got {given.shape}; resample it first"
-                )
-            given = given if given.dtype == bool else given != 0
-            initial = CroppedMask.from_crop(self._orientation.to_canonical(given), (0, 0, 0))
+            initial = self._checked_mask(mask)
             self._history.push(State(initial=initial, mask=initial))
             return self.mask
 
@@ -168,6 +184,21 @@ class Session:
         with self._lock:
             self._history = History(HISTORY_DEPTH)
 
+    def go_to(self, position: int) -> NDArray[np.bool_]:
+        """Move to a step of the history, 0 to `length` - 1, and return its mask. ValueError when there is none."""
+        with self._lock:
+            self._history.go_to(position)
+            return self.mask
+
+    def exchange_history(self, history: History | None = None) -> History:
+        """Go on with another structure of the same image: take up `history`, or a new one, and return the one left.
+
+        The encoded windows are shared by all structures. A history belongs to the image it was made on.
+        """
+        with self._lock:
+            left, self._history = self._history, history or History(HISTORY_DEPTH)
+            return left
+
     def cancel(self) -> None:
         """Make the running request, if any, raise Cancelled at its next stage. Callable from any thread."""
         self._gate.cancel()
@@ -179,6 +210,21 @@ class Session:
     @property
     def boxes(self) -> tuple[Box, ...]:
         return self._history.current.boxes
+
+    @property
+    def requests(self) -> tuple[tuple[Click | Box, ...], ...]:
+        """The prompts since the start or the last set_mask, those given in one request together."""
+        return self._history.current.requests
+
+    @property
+    def position(self) -> int:
+        """Which step of the history is current; 0 is the oldest remembered."""
+        return self._history.position
+
+    @property
+    def length(self) -> int:
+        """How many steps the history holds, undone ones included."""
+        return self._history.length
 
     @property
     def can_undo(self) -> bool:
@@ -204,6 +250,22 @@ class Session:
         return self._orientation.from_canonical(mask.crop()), tuple(int(v) for v in offset)
 
     @property
+    def uncertain_voxel(self) -> tuple[int, int, int] | None:
+        """The voxel (i, j, k) where a click would tell the model most, or None where it is sure everywhere.
+
+        It is the deepest point of the thickest region in which the model gives neither side much credit.
+        """
+        state = self._history.current
+        if state.outcome is None:
+            return None
+        point = self._require_image().least_certain(state.outcome.logits, state.outcome.window)
+        if point is None:
+            return None
+        voxel = np.round(self._orientation.point_from_canonical(point[None], self._shape)[0]).astype(int)
+        i, j, k = np.clip(voxel, 0, np.array(self._shape) - 1)
+        return int(i), int(j), int(k)
+
+    @property
     def candidates(self) -> tuple[Candidate, ...]:
         """Masks the model offers for the current prompts, candidate 0 its default; empty before the first answer."""
         state = self._history.current
@@ -222,20 +284,35 @@ class Session:
 
         return Candidate(iou=float(outcome.iou[index]), _make=make)
 
-    def _answered(self, predictor: Predictor, state: State, *, reframe: bool) -> State:
-        """The state with the model's answer to its prompts."""
-        predictor.clock = Clock()
+    @contextmanager
+    def _request(self) -> Iterator[Callable[[], None]]:
+        """One cancellable, timed request; yields the check to call between stages."""
+        clock = Clock()
+        if self._predictor is not None:
+            self._predictor.clock = clock
         try:
             with self._gate.open() as check:
-                asked = self._prompts(state)
-                last = state.outcome
-                current = last.window if last else None
-                window = predictor.framing.start_window(asked, current, state.mask, reframe=reframe)
-                previous = (last.logits, last.window) if last else None
-                answer = predictor.run(asked, window, previous=previous, check=check)
-                check()
+                yield check
         finally:
-            self.last_timing = predictor.clock.timing(self._segmenter)
+            if self._predictor is not None:
+                self.last_timing = clock.timing(self._segmenter)
+
+    def _after(self, state: State, prompts: Sequence[Click | Box], check: Callable[[], None]) -> State:
+        """The state with more prompts and the model's answer to all of them."""
+        predictor = self._require_image()
+        checked = tuple(checked_prompt(prompt, self._shape) for prompt in prompts)
+        state = replace(state, requests=(*state.requests, checked))
+        if not (any(c.is_foreground for c in state.clicks) or state.boxes or not state.initial.is_empty):
+            raise ValueError(
+                "expected a foreground click, a box or a mask before background clicks, got none; "
+                "click inside the structure first"
+            )
+        asked, last = self._prompts(state), state.outcome
+        reframe = any(isinstance(p, Box) for p in checked)
+        window = predictor.framing.start_window(asked, last.window if last else None, state.mask, reframe=reframe)
+        previous = (last.logits, last.window) if last else None
+        answer = predictor.run(asked, window, previous=previous, check=check)
+        check()
         limit = np.finfo(np.float16).max
         outcome = Outcome(
             window=answer.window,
@@ -245,17 +322,18 @@ class Session:
         )
         return replace(state, mask=answer.mask, outcome=outcome)
 
+    def _checked_mask(self, mask: ArrayLike) -> CroppedMask:
+        """A mask (I, J, K) as canonical voxels. Raises ValueError when the shape differs from the image's."""
+        given = np.asarray(mask)
+        if given.shape != self._shape:
+            raise ValueError(f"mask must have the image's shape {self._shape}, got {given.shape}; resample it first")
+        given = given if given.dtype == bool else given != 0
+        return CroppedMask.from_crop(self._orientation.to_canonical(given), (0, 0, 0))
+
     def _require_image(self) -> Predictor:
         if self._predictor is None:
             raise RuntimeError("no image yet: call set_image first")
         return self._predictor
-
-    def _with_prompts(self, state: State, prompts: Sequence[Click | Box]) -> State:
-        """The state with checked prompts appended."""
-        checked = [checked_prompt(prompt, self._shape) for prompt in prompts]
-        clicks = tuple(p for p in checked if isinstance(p, Click))
-        boxes = tuple(p for p in checked if isinstance(p, Box))
-        return replace(state, clicks=state.clicks + clicks, boxes=state.boxes + boxes)
 
     def _prompts(self, state: State) -> Prompts:
         return Prompts.from_index(

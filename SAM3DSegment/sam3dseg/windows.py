@@ -55,6 +55,7 @@ class ZoomPolicy:
     A fraction without a unit is of the window's edge.
     """
 
+    first_step_fraction: float = 0.125  # first windows are placed on a lattice, so that near clicks share an encoding
     first_finest_divisor: float = 1.5  # a small image is magnified to fill the window, at most this much
     anisotropy_limit: float = 6.0  # the first window is at most this much finer than the coarsest axis
     face_fraction: float = 0.002  # share of a face's cells in the mask that counts as running into it
@@ -93,6 +94,12 @@ class ZoomPolicy:
         wanted = np.clip(np.asarray(center, dtype=np.float64), half - 0.5, np.maximum(shape - 0.5 - half, half - 0.5))
         middle = np.where(shape > 2 * half, wanted, (shape - 1) / 2)
         return Window(tuple(float(v) for v in middle), float(spacing_mm), size)
+
+    def first_window(self, grid: Grid, point: ArrayLike, spacing_mm: float, size: int) -> Window:
+        """Window for a first click at canonical voxel `point`, its centre moved to the nearest place of a lattice."""
+        step = self.first_step_fraction * size * spacing_mm / np.asarray(grid.spacing_mm)
+        place = np.asarray(point, dtype=np.float64)
+        return self.place(grid, np.round(place / step) * step if step.all() else place, spacing_mm, size)
 
     def framing(
         self, grid: Grid, low: ArrayLike, high: ArrayLike, *, fraction: float, finest_mm: float, size: int
