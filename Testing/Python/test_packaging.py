@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -140,3 +141,38 @@ def test_licence_is_apache():
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+# The properties of Slicer's slicer-extension-catalog-entry-schema-v1.0.2.json, which allows no others.
+INDEX_ENTRY = {
+    "$schema": str,
+    "build_dependencies": list,
+    "build_subdirectory": str,
+    "category": str,
+    "dicom_support_rule": str,
+    "enabled": bool,
+    "scm_revision": str,
+    "scm_type": str,
+    "scm_url": str,
+    "tier": int,
+}
+
+
+def test_the_extensions_index_entry_follows_its_schema_and_agrees_with_cmake():
+    entry = json.loads((ROOT / "Resources/SAM3DSegment.json").read_text(encoding="utf-8"))
+    assert {"$schema", "category", "scm_url"} <= set(entry) <= set(INDEX_ENTRY)
+    for key, value in entry.items():
+        assert type(value) is INDEX_ENTRY[key], key
+    assert entry["$schema"].endswith("/slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert 1 <= entry["tier"] <= 5
+    assert entry["scm_type"] == "git"
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    said = dict(re.findall(r'set\(EXTENSION_(\w+) "([^"]*)"\)', cmake))
+    assert said["DEPENDS"].split() == entry["build_dependencies"]
+    assert said["CATEGORY"] == entry["category"]
+    assert said["HOMEPAGE"] + ".git" == entry["scm_url"]
+    prefix = said["HOMEPAGE"].replace("github.com", "raw.githubusercontent.com") + f"/{entry['scm_revision']}/"
+    pictures = [said["ICONURL"], *said["SCREENSHOTURLS"].split()]
+    for url in pictures:
+        assert url.startswith(prefix) and url.endswith(".png"), url
+        assert (ROOT / url.removeprefix(prefix)).is_file(), url
