@@ -106,3 +106,32 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     trainer = Trainer(tiny_network(), LoopConfig(steps=3, precision="float32"), tmp_path)
     with pytest.raises(ValueError, match="lower the learning rate"):
         trainer.run(itertools.repeat(None), lambda _: (torch.tensor(float("nan"), requires_grad=True), {}))
+
+
+class Forgetful(torch.nn.Module):
+    """Answers with the target at first, and with nothing as soon as its own answer is fed back."""
+
+    def encode_image(self, x):
+        return x
+
+    def encode_prompts(self, points, labels, mask_logits, *, grid):
+        return torch.zeros(len(points), 1, 4), mask_logits
+
+    def decode_masks(self, embedding, sparse, fed):
+        target = torch.nn.functional.avg_pool3d(ball_batch()["targets"], 1)
+        logits = (target - 0.5) * (20.0 if fed is None else 0.0) - (0.0 if fed is None else 9.0)
+        return logits.expand(-1, 4, -1, -1, -1), torch.ones(len(target), 4)
+
+    def match_masks(self, embedding, sparse):
+        return []
+
+
+def test_a_click_that_makes_the_mask_worse_costs_extra():
+    def loss_with(weight: float) -> float:
+        config = ClickTrainingConfig(max_rounds=2, forget_mask_share=0, drop_weight=weight)
+        loss, measures = click_rounds(Forgetful(), ball_batch(), np.random.default_rng(5), config)
+        assert measures["rounds"] == 2
+        return float(loss)
+
+    drop = loss_with(1.0) - loss_with(0.0)  # two rounds and one of them a fall from Dice 1 to 0
+    assert drop == pytest.approx(0.5, abs=0.05)

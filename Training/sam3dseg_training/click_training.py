@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sam3dseg.simulated_user import next_click
 
-from .losses import dice_ce_loss, multi_choice_loss, soft_iou
+from .losses import dice_ce_loss, dice_loss, multi_choice_loss, soft_iou
 
 NOT_A_POINT = -1
 
@@ -20,13 +20,14 @@ NOT_A_POINT = -1
 class ClickTrainingConfig:
     """How a training user behaves and what the rounds weigh."""
 
-    max_rounds: int = 5
+    max_rounds: int = 6
     random_click_share: float = 0.4  # clicks anywhere in the error instead of at its deepest point
     forget_mask_share: float = 0.1  # rounds that do not get the previous logits back
     jitter: float = 0.5  # window voxels
     multi_weight: float = 0.5
     iou_weight: float = 0.2
     match_weight: float = 0.15  # for each stride, once per target
+    drop_weight: float = 0.5  # on what a click makes worse than the mask it was meant to correct
 
 
 class TrainingUser:
@@ -83,13 +84,17 @@ def click_rounds(
         target = batch["targets"][:, index : index + 1]
         user = TrainingUser(rng, target, config)
         previous: Tensor | None = None
+        reached: Tensor | None = None  # Dice loss of the mask before the click
         for turn in range(rounds):
             points, labels = user.click(previous)
             fed = None if previous is None or rng.random() < config.forget_mask_share else previous
             sparse, dense = network.encode_prompts(points, labels, fed, grid=tuple(target.shape[2:]))
             logits, iou = network.decode_masks(embedding, sparse, dense)
             total = total + round_loss(logits, iou, target, config)
-            terms += 1
+            now = dice_loss(logits[:, :1].float(), target)
+            if reached is not None and fed is not None:
+                total = total + config.drop_weight * F.relu(now - reached).mean()
+            terms, reached = terms + 1, now.detach()
             previous = logits[:, :1].detach().float()
             if turn == 0:
                 first.append(mean_dice(previous, target))

@@ -21,7 +21,7 @@ from .shapes import SIZE, crop_of_real_map, made_up_map
 MAPS_KEPT = 24  # label maps that a worker draws from
 NEW_MAP_EVERY = 5  # samples between two new maps
 LARGEST_SHARE = 0.35  # of a window that a target may fill
-REAL_MAP_SHARE = 0.25  # of the maps, when real label maps are given
+REAL_MAP_SHARE = 0.4  # of the maps, when real label maps are given
 
 
 @dataclass(frozen=True, slots=True)
