@@ -31,6 +31,12 @@ def parse_box(text: str) -> tuple[float, ...]:
     return _numbers(text, 6)
 
 
+def parse_name(text: str) -> str:
+    if not text.split():
+        raise argparse.ArgumentTypeError(f"expected a name with at least one letter, received {text!r}")
+    return " ".join(text.split())
+
+
 def parse_color(text: str) -> tuple[float, float, float]:
     if not re.fullmatch(r"#?[0-9a-fA-F]{6}", text):
         raise argparse.ArgumentTypeError(f"expected a colour such as 35d07f, received {text!r}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER_VARIABLE = "SAM3DSEG_MODELS"
+EMBEDDED = "embedded"  # the model that is part of the software
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,15 @@ def models_folder() -> Path:
 
 def entry_of(name: str) -> Entry:
     """The catalogue's entry, or ValueError naming all models."""
+    if name == EMBEDDED:
+        raise ValueError(
+            f"the model {EMBEDDED!r} is part of the software: expected the name of a model to download, verify or "
+            "remove; reinstall the software if it is damaged"
+        )
     for entry in ENTRIES:
         if entry.name == name:
             return entry
-    names = ", ".join(["embedded", *(entry.name for entry in ENTRIES)])
+    names = ", ".join([EMBEDDED, *(entry.name for entry in ENTRIES)])
     raise ValueError(f"no model named {name!r}: expected one of {names}, or the path of a weights file")
 
 

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from .arguments import parse_box, parse_click, parse_color, to_box, to_click, with_negative_values
+from . import __version__
+from .arguments import parse_box, parse_click, parse_color, parse_name, to_box, to_click, with_negative_values
 from .prompts import Box, Click
 
 if TYPE_CHECKING:
     from .protocol import Segmenter
     from .session import Session
 
-BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+BAD_INPUT, FAILED, INTERRUPTED, NOT_READ = 2, 1, 130, 141
+PACKAGES = {"skimage": "scikit-image"}  # modules whose package has another name
+SEGMENT_NOTES = """\
+example:
+  sam3dseg segment ct.nii.gz --click 120,88,40 --click 131,90,40- -o liver.seg.nrrd
+
+our own JSON for --clicks (space: ras in mm, or ijk; boxes may be left out):
+  {"space": "ras", "clicks": [{"position": [-81.9, 227.3, 130.3], "foreground": true}],
+   "boxes": [{"lower": [-90, 210, 100], "upper": [-70, 240, 140]}]}
+
+exit code: 0 done, 1 the work failed, 2 bad input, 130 interrupted
+"""
 Loader = Callable[..., "Segmenter"]
+log = logging.getLogger(__name__)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,7 +42,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None, *, load_segmenter: Loader | None = None) -> int:
-    """Run one command; gives the exit code: 0, 2 for bad input, 1 when the work failed, 130 when interrupted."""
+    """Run one command; gives the exit code.
+
+    0, 2 for bad input, 1 when the work failed, 130 when interrupted, 141 when nobody reads what is printed.
+    """
     try:
         args = _parser().parse_args(with_negative_values(sys.argv[1:] if argv is None else argv))
     except SystemExit as stop:
@@ -36,6 +53,10 @@ def main(argv: Sequence[str] | None = None, *, load_segmenter: Loader | None = N
     logging.basicConfig(format="sam3dseg: %(levelname)s: %(message)s", level="INFO" if args.verbose else "WARNING")
     try:
         args.run(args, load_segmenter or _load_segmenter)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `sam3dseg models | head -1`: no mistake, and nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        return NOT_READ
     except (ValueError, OSError, ModuleNotFoundError) as error:
         return _report(error, BAD_INPUT)
     except (RuntimeError, MemoryError) as error:
@@ -48,7 +69,10 @@ def main(argv: Sequence[str] | None = None, *, load_segmenter: Loader | None = N
 def _report(error: object, code: int) -> int:
     line = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
-        line = f"the package {error.name} is not installed; install it with: pip install {error.name}"
+        package = PACKAGES.get(error.name, error.name)
+        line = f"the package {package} is not installed; install it with: pip install {package}"
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        line = f"cannot use {error.filename}: {error.strerror.lower()}"
     print(f"sam3dseg: error: {line}", file=sys.stderr)
     return code
 
@@ -56,25 +80,27 @@ def _report(error: object, code: int) -> int:
 def _load_segmenter(name: str, **options: str) -> Segmenter:
     from .segmenter import load_segmenter
 
-    return cast("Segmenter", load_segmenter(name, **options))
+    return load_segmenter(name, **options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sam3dseg", description="Click a structure in a 3D image, get its mask.")
+    parser.add_argument("--version", action="version", version=f"sam3dseg {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the work")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
-    info = commands.add_parser("info", help="size, spacing, orientation and intensities of an image")
+    info = _add_command(commands, "info", help="size, spacing, orientation and intensities of an image")
     info.add_argument("image", metavar="IMAGE", type=Path, help="image file or DICOM folder")
     info.set_defaults(run=_info)
-    models = commands.add_parser("models", help="list, download, verify or remove models")
+    models = _add_command(commands, "models", help="list, download, verify or remove models")
     models.set_defaults(run=_list_models)
     actions = models.add_subparsers(title="actions", metavar="ACTION")
+    actions.add_parser("list", help="list all models, as without an action")
     for action, (run, text) in _MODEL_ACTIONS.items():
         sub = actions.add_parser(action, help=text)
         sub.add_argument("name", metavar="NAME", help="name in the list of `sam3dseg models`")
         sub.set_defaults(run=run)
-    demo = commands.add_parser("demo", help="segment a brain template, or your own image, and show what comes out")
+    demo = _add_command(commands, "demo", help="segment a brain template, or your own image, and show what comes out")
     demo.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="image file or DICOM folder of your own")
     demo.add_argument("--click", type=parse_click, metavar="I,J,K", help="first click in IMAGE (default: its middle)")
     demo.add_argument("--ras", action="store_true", help="the click is in RAS millimetres")
@@ -85,12 +111,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_command(commands: argparse._SubParsersAction, name: str, **texts: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)
+    command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say more")
+    return command
+
+
 def _add_segment(commands: argparse._SubParsersAction) -> None:
-    segment = commands.add_parser(
+    segment = _add_command(
+        commands,
         "segment",
         help="segment a structure from clicks and boxes",
         description="Segment a structure from clicks and boxes. Indices count from 0 along the image's own axes.",
-        epilog="Example: sam3dseg segment ct.nii.gz --click 120,88,40 --click 131,90,40- -o liver.seg.nrrd",
+        epilog=SEGMENT_NOTES,
     )
     segment.add_argument("image", metavar="IMAGE", type=Path, help="NIfTI, NRRD or MetaImage file, or DICOM folder")
     segment.add_argument("--click", type=parse_click, action="append", default=[], metavar="I,J,K[+|-]",
@@ -108,7 +141,9 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     segment.add_argument("--surface", type=Path, action="append", default=[], metavar="FILE",
                          help="surface: .stl .obj .ply, in LPS mm as Slicer expects; repeat")  # fmt: skip
     segment.add_argument("--preview", type=Path, metavar="PNG", help="picture: three planes and the surface")
-    segment.add_argument("--name", default="Segment", help="name of the segment (default: %(default)s)")
+    segment.add_argument(
+        "--name", type=parse_name, default="Segment", help="name of the segment (default: %(default)s)"
+    )
     segment.add_argument("--color", type=parse_color, metavar="RRGGBB", help="colour of the segment, hexadecimal")
     _add_model_options(segment)
     segment.set_defaults(run=_segment)
@@ -148,6 +183,8 @@ def _segment(args: argparse.Namespace, load_segmenter: Loader) -> None:
         prompts: list[Click | Box] = [*boxes, *clicks]
         for prompt in prompts:
             checked_prompt(prompt, image.shape)
+        if image.array_ijk.min() == image.array_ijk.max():
+            log.warning("every voxel of %s has the same intensity: there is nothing to see in it", image.name)
         begin("loading the model")
         session = Session(load_segmenter(args.model, device=args.device, precision=args.precision))
         session.set_image(image.array_ijk, spacing_mm=image.spacing_mm, direction=image.direction_ras)
@@ -156,7 +193,7 @@ def _segment(args: argparse.Namespace, load_segmenter: Loader) -> None:
         for group in _requests(prompts, started=initial is not None):
             begin(f"{len(session.clicks) + len(session.boxes) + 1}. prompt of {len(prompts)}")
             session.add_many(group)
-            logging.getLogger(__name__).info("%s", _timing_line(session))
+            log.info("%s", _timing_line(session))
         begin("writing")
         mask = session.mask
         written = outputs.write(image, mask, clicks=clicks, boxes=boxes,

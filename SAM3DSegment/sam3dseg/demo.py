@@ -50,15 +50,18 @@ def run_demo(
     with it, `click` (or its middle voxel) is the one click. Raises ValueError and OSError as the engine does; before
     the work when the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     reference = None
     if image is None:
         image, reference = template(STRUCTURE)
-    name = STRUCTURE.capitalize() if reference is not None else "Segment"
-    outputs = _outputs(folder, name)
-    outputs.check()
     first = click or (next_click(reference) if reference is not None else None) or Click(_middle(image))
     checked_prompt(first, image.shape)
+    if not first.is_foreground:
+        raise ValueError(
+            f"expected a click inside the structure, received the background click {first.ijk}; drop its -"
+        )
+    name = STRUCTURE.capitalize() if reference is not None else "Segment"
+    outputs = _outputs(_made(folder), name)
+    outputs.check()
     report(f"image: {image.name}, {' x '.join(map(str, image.shape))} voxels of {_spacing(image)} mm")
     started = time.perf_counter()
     segmenter = load()
@@ -136,6 +139,15 @@ def _outputs(folder: Path, name: str) -> Outputs:
         previews=(folder / "preview.png",),
         name=name,
     )
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file has that name" if isinstance(error, FileExistsError) else str(error.strerror).lower()
+        raise type(error)(f"cannot make the folder {folder}: {reason}; choose another one with -o") from error
+    return folder
 
 
 def _middle(image: Image) -> tuple[int, int, int]:

@@ -11,13 +11,14 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .atomic import replacing
-from .catalogue import Entry, local_path, note_of, place_of, recorded
+from .catalogue import FOLDER_VARIABLE, Entry, local_path, note_of, place_of, recorded
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def install(entry: Entry, *, progress: Progress | None = None) -> Path:
     path = place_of(entry)
     if path.is_file():
         return local_path(entry.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     expected = entry.sha256 or recorded(entry).get("sha256")
     token = os.environ.get(TOKEN_VARIABLE) if urllib.parse.urlsplit(entry.url).hostname == TOKEN_HOST else None
     digest = fetch(entry.url, path, sha256=expected, token=token, progress=progress)
@@ -134,7 +135,7 @@ def _continue(url: str, part: Path, token: str | None, progress: Progress | None
             return  # all had arrived before
         _discard(part)
         raise _Interrupted("the unfinished file does not fit the server's") from error
-    except (ConnectionError, http.client.HTTPException) as error:
+    except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
         raise _Interrupted(str(error) or type(error).__name__) from error
     with response:
         if response.status != http.client.PARTIAL_CONTENT:
@@ -150,14 +151,8 @@ def _continue(url: str, part: Path, token: str | None, progress: Progress | None
 def _copy(
     response: http.client.HTTPResponse, part: Path, have: int, total: int | None, progress: Progress | None
 ) -> None:
-    with part.open("ab" if have else "wb") as stream:
-        while True:
-            try:
-                chunk = response.read(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
-                raise _Interrupted(str(error) or type(error).__name__) from error
-            if not chunk:
-                break
+    with _readable_errors(part), part.open("ab" if have else "wb") as stream:
+        while chunk := _received(response):
             stream.write(chunk)
             have += len(chunk)
             if progress:
@@ -168,12 +163,42 @@ def _copy(
         raise _Interrupted(f"{have} of {total} bytes arrived")
 
 
+def _received(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def _readable_errors(part: Path) -> Iterator[None]:
+    """Say in one line that the unfinished file could not be written, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise type(error)(
+            f"cannot write {part}: {reason}; free some space or choose another folder with {FOLDER_VARIABLE}, then run "
+            "it again: it goes on where it stopped"
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"cannot make the models folder {folder}: {(error.strerror or str(error)).lower()}; choose another one "
+            f"with {FOLDER_VARIABLE}"
+        ) from error
+
+
 def _check_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if free < needed:
         raise OSError(
             f"not enough space in {part.parent}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free; "
-            "free some, or choose another folder with SAM3DSEG_MODELS"
+            f"free some, or choose another folder with {FOLDER_VARIABLE}"
         )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import math
 import os
 import re
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +19,13 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
 from .atomic import replacing, suffix_of
+from .geometry import Orientation
 
 log = logging.getLogger(__name__)
 
 MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".seg.nrrd")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+READ_BYTES = 2**20
 SAME_GRID_MM = 0.01  # corners of two grids closer than this are the same grid
 
 
@@ -68,13 +74,19 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     """Read a scalar volume from NIfTI, NRRD, MetaImage, any other format ITK reads, or a folder of DICOM slices.
 
     A two-dimensional file becomes a volume of one slice; of several DICOM series the one with most slices is taken, and
-    logged. Raises OSError when there is no such file, ValueError for 4D, RGB, complex, sheared or unreadable images.
+    logged. Raises OSError when there is no such file, ValueError for 4D, RGB, complex, sheared, damaged or otherwise
+    unreadable images.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such image: {path}; check the path")
     with _readable_errors(path):
-        return _from_itk(_read_dicom_folder(path) if path.is_dir() else _read_file(path), path.name)
+        image = _from_itk(_read_dicom_folder(path) if path.is_dir() else _read_file(path), path.name)
+    try:
+        Orientation.from_direction(image.direction_ras)  # NRRD and MetaImage can be sheared
+    except ValueError as error:
+        raise ValueError(f"cannot use {path.name}: {error}") from error
+    return image
 
 
 def read_mask(path: str | os.PathLike[str], image: Image) -> NDArray[np.bool_]:
@@ -117,8 +129,8 @@ def write_mask(
     with replacing(path) as temporary:
         try:
             sitk.WriteImage(itk_image, str(temporary), useCompression=True)
-            complete = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(temporary))).T, mask)
-        except RuntimeError as error:
+            complete = np.array_equal(sitk.GetArrayFromImage(_read_file(temporary)).T, mask)
+        except (RuntimeError, ValueError) as error:
             raise _write_error(temporary) from error
         if not complete:
             raise _write_error(temporary)
@@ -139,8 +151,43 @@ def _read_file(path: Path) -> sitk.Image:
         raise ValueError(f"expected at least one voxel per axis, received size {tuple(size)} in {path.name}")
     if len(size) > 3:
         reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        _check_nifti_is_whole(path)
     image = reader.Execute()
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+
+
+def _check_nifti_is_whole(path: Path) -> None:
+    """Raise ValueError when voxels are missing or the compressed file is damaged: ITK would fill up with zeros."""
+    with path.open("rb") as plain:
+        is_compressed = plain.read(2) == b"\x1f\x8b"
+        plain.seek(0)
+        stream = gzip.GzipFile(fileobj=plain) if is_compressed else plain
+        try:
+            header = stream.read(544)
+            received = len(header)
+            if is_compressed:  # reading to the end compares the checksum too
+                while block := stream.read(READ_BYTES):
+                    received += len(block)
+            else:
+                received = path.stat().st_size
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path.name} is damaged or cut off ({error}): get the file again") from error
+    expected = _nifti_bytes(header)
+    if received < expected:
+        raise ValueError(f"{path.name} is cut off: expected {expected} bytes, received {received}; get the file again")
+
+
+def _nifti_bytes(header: bytes) -> int:
+    """Bytes up to the last voxel by the header of a NIfTI-1 or NIfTI-2 file; 0 for any other file."""
+    for order in "<>":
+        if header[:4] == struct.pack(f"{order}i", 348) and len(header) >= 348:
+            dim, bits = struct.unpack_from(f"{order}8h", header, 40), struct.unpack_from(f"{order}h", header, 72)[0]
+            return int(struct.unpack_from(f"{order}f", header, 108)[0]) + math.prod(dim[1 : 1 + dim[0]]) * bits // 8
+        if header[:4] == struct.pack(f"{order}i", 540) and len(header) >= 540:
+            dim, bits = struct.unpack_from(f"{order}8q", header, 16), struct.unpack_from(f"{order}h", header, 14)[0]
+            return struct.unpack_from(f"{order}q", header, 168)[0] + math.prod(dim[1 : 1 + dim[0]]) * bits // 8
+    return 0
 
 
 def _read_dicom_folder(folder: Path) -> sitk.Image:
@@ -220,6 +267,8 @@ def _readable_errors(path: Path) -> Iterator[None]:
                 "resample it to a rectangular grid first"
             ) from error
         reason = re.sub(r"^ITK ERROR: |\w+\(0x[0-9a-f]+\): ", "", text.strip().splitlines()[-1]).strip()
+        if reason.startswith("Reason: "):  # MetaImage's is that of some earlier call
+            reason = "voxels are missing; is its data file complete, and beside it?"
         raise ValueError(
             f"cannot read {path.name}: expected an intact NIfTI, NRRD, MetaImage or DICOM image ({reason[:150]})"
         ) from error

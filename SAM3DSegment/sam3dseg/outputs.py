@@ -45,22 +45,35 @@ class Outputs:
         boxes: Sequence[Box] = (),
         initial_mask: str | None = None,
     ) -> list[Path]:
-        """Write all files, each whole or not at all; gives their paths. Raises ValueError for an empty mask."""
+        """Write all files, each whole or not at all; gives their paths.
+
+        A file that cannot be written does not keep the others from being written; then the OSError of the first such
+        file is raised, which names those. Raises ValueError for an empty mask.
+        """
         if not mask.any():
             raise ValueError(
                 "the mask is empty, nothing was written: expected the clicks to lie on a visible structure; "
                 "move them inside it or add a box"
             )
-        for path in self.masks:
-            metadata = None
-            if path.name.lower().endswith(".seg.nrrd"):
-                prompts = prompts_as_json(clicks, boxes, image, initial_mask=initial_mask)
-                metadata = segment_metadata(mask, name=self.name, prompts=prompts, color=self.color)
-            write_mask(path, mask, image, metadata=metadata)
-        if self.surfaces:
-            surface = surface_of(mask, image)
-            for path in self.surfaces:
-                write_surface(path, surface)
-        for path in self.previews:
-            write_preview(path, image, mask, clicks=clicks, boxes=boxes, title=f"{self.name} · {image.name}")
-        return [*self.masks, *self.surfaces, *self.previews]
+        prompts = prompts_as_json(clicks, boxes, image, initial_mask=initial_mask)
+        metadata = segment_metadata(mask, name=self.name, prompts=prompts, color=self.color)
+        title = f"{self.name} · {image.name}"
+        surface = surface_of(mask, image) if self.surfaces else None
+        written: list[Path] = []
+        failed: list[OSError] = []
+        for path in (*self.masks, *self.surfaces, *self.previews):
+            try:
+                if path in self.previews:
+                    write_preview(path, image, mask, clicks=clicks, boxes=boxes, title=title)
+                elif surface is not None and path in self.surfaces:
+                    write_surface(path, surface)
+                else:
+                    is_segmentation = path.name.lower().endswith(".seg.nrrd")
+                    write_mask(path, mask, image, metadata=metadata if is_segmentation else None)
+                written.append(path)
+            except OSError as error:
+                failed.append(error)
+        if failed:
+            others = f"; written: {', '.join(map(str, written))}" if written else ""
+            raise type(failed[0])(f"{failed[0]}{others}") from failed[0]
+        return written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,13 +107,16 @@ def write_preview(
         _draw_plane(axes, scene, plane, frame=frame, grey=(low, high))
     _draw_surface(figure, spots[3], image, mask)
     volume = mask.sum() * image.voxel_ml
-    figure.text(0.02, 0.965, title or image.name, color=TEXT, fontsize=17, weight="bold", va="center")
+    figure.text(
+        0.02, 0.965, title or image.name, color=TEXT, fontsize=17, weight="bold", va="center", parse_math=False
+    )  # a $ in a name is no formula
     figure.text(
         0.98, 0.965, f"{volume:,.1f} ml · {int(mask.sum()):,} voxels", color=TEXT, fontsize=13, ha="right", va="center"
     )
     _legend(figure, scene)
     figure.text(0.98, 0.017, f"grey {low:.4g} to {high:.4g}", color=DIM, fontsize=9, ha="right", va="center")
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # what the font lacks is drawn as an empty box
         figure.savefig(temporary, format="png", facecolor=BACKGROUND)
 
 

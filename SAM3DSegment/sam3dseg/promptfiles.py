@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ def read_prompts(path: str | os.PathLike[str], image: Image) -> tuple[list[Click
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(
             f"{path.name} does not hold clicks as expected ({type(error).__name__}: {error}); "
-            "save the markups from Slicer, or see the help for the JSON format"
+            "save the markups from Slicer, or see `sam3dseg segment --help` for the JSON format"
         ) from error
     if not any(prompts):
         raise ValueError(f"expected at least one placed click or box, received none: {path.name}")
@@ -223,4 +224,5 @@ def _triple(values: ArrayLike) -> tuple[int, int, int]:
 
 
 def _ras(ijk: tuple[int, int, int], image: Image) -> list[float]:
-    return [round(float(value), DECIMALS) for value in image.ras_of(ijk)]
+    finer = math.ceil(-math.log10(min(image.spacing_mm)))  # microscopes have voxels of less than 0.001 mm
+    return [round(float(value), DECIMALS + max(finer, 0)) for value in image.ras_of(ijk)]

@@ -30,7 +30,10 @@ class Segmenter(Protocol):
     fixed_spacing_mm: float | None
     normalisation: str
     antialias: bool
-    device_line: str
+
+    @property
+    def device_line(self) -> str:
+        """The device and precision in words."""
 
     def encode(self, image: NDArray[np.float32]) -> Any:
         """Normalised window (C, n, n, n) -> opaque embedding, kept on the device."""

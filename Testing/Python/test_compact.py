@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam3dseg.models.compact import ClickMatcher, CompactNet, click_map, space_to_depth
+from sam3dseg.models import compact
+from sam3dseg.models.compact import ClickMatcher, CompactNet, click_maps, space_to_depth
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +34,58 @@ def test_interface_shapes_and_order_of_candidates(network):
 
 
 def test_click_map_peaks_at_the_click():
-    bump = click_map(torch.tensor([[[8.5, 4.5, 12.5]]]), torch.ones(1, 1), (16, 16, 16), stride=2, sigma=3.0)
+    point, present = torch.tensor([[[8.5, 4.5, 12.5]]]), torch.ones(1, 1, dtype=torch.bool)
+    (bump,) = click_maps(point, present, (16, 16, 16), stride=2, sigmas=(3.0,))
     peak = divmod(int(bump.argmax()), 256)
     assert (peak[0], *divmod(peak[1], 16)) == (4, 2, 6)
     assert bump.max() == pytest.approx(1.0)
+
+
+@pytest.fixture
+def many():
+    """Three windows with 30 clicks of mixed signs and padding, some of them outside: points, labels."""
+    generator = torch.Generator().manual_seed(3)
+    points = torch.rand(3, 30, 3, generator=generator) * 40 - 4
+    return points, torch.randint(-1, 2, (3, 30), generator=generator)
+
+
+@pytest.mark.parametrize("label", [1, 0, 7])
+def test_click_maps_are_the_highest_gaussian_of_each_window(many, label):
+    points, labels = many
+    labels[1] = 0  # one window without a positive click
+    maps = click_maps(points, labels == label, (16, 12, 8), stride=2, sigmas=(2.0, 9.0))
+    axes = [torch.arange(n) * 2.0 + 0.5 for n in (16, 12, 8)]
+    voxels = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # (D, H, W, 3)
+    for sigma, found in zip((2.0, 9.0), maps, strict=True):
+        bumps = torch.exp(-0.5 * (voxels[None, None] - points[:, :, None, None, None]).square().sum(-1) / sigma**2)
+        expected = (bumps * (labels == label)[..., None, None, None]).amax(dim=1)
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("table", [1, 2**17])
+def test_matches_are_the_best_of_each_sign_whatever_the_blocks(many, monkeypatch, table):
+    monkeypatch.setattr(compact, "CACHED_VALUES", table)
+    points, labels = many
+    labels[2] = 1  # one window without a negative click
+    torch.manual_seed(0)
+    matcher = ClickMatcher(4, 3, 2)
+    embedding = matcher.prepare(torch.randn(3, 4, 18, 16, 14))
+    tissue = torch.randn(3, 2, 18, 16, 14)
+    found = matcher(embedding, tissue, points, labels, stride=2)
+    cells = torch.minimum(((points + 0.5) / 2).floor().long().clamp(min=0), torch.tensor([17, 15, 13]))
+    for window in range(3):
+        at = cells[window].unbind(-1)
+        alike = torch.einsum("en,edhw->ndhw", embedding[window][:, at[0], at[1], at[2]], embedding[window])
+        apart = (tissue[window][:, None] - tissue[window][:, at[0], at[1], at[2]][..., None, None, None]).abs().sum(0)
+        for first, label in ((0, 1), (2, 0)):
+            chosen = labels[window] == label
+            if chosen.any():
+                expected = torch.stack([alike[chosen].amax(0), torch.exp(-apart[chosen].amin(0))])
+            else:
+                expected = torch.stack([torch.full((18, 16, 14), -1.0), torch.full((18, 16, 14), 0.0)])
+            torch.testing.assert_close(found[window, first : first + 2], expected, atol=2e-6, rtol=0)
+    found.sum().backward()
+    assert all(value.grad is not None for value in (matcher.embed.weight, matcher.tolerance))
 
 
 def test_padding_points_leave_no_trace(network):

@@ -21,6 +21,9 @@ STRIDES = (2, 4, 8, 16)
 CLICK_WIDTHS = {2: (2.0, 6.0), 4: (3.0, 10.0), 8: (8.0, 24.0), 16: (16.0, 48.0)}  # Gaussian sigmas in window voxels
 MATCH_MAPS = 4  # embedding and intensity, to positive and to negative clicks
 PROMPT_MAPS = 6  # two Gaussians per sign, the previous mask and its presence
+FARTHEST = 30.0  # scaled intensity difference that counts as no match at all
+SMALLEST_EXPONENT = -80.0  # below it exp gives subnormal numbers, which are slow
+CACHED_VALUES = 2**17  # size of the tables clicks x voxels: they stay in a CPU's cache
 LOGIT_LIMIT = 12.0  # previous logits are squashed smoothly beyond this, so that a sure mask can still be corrected
 
 
@@ -102,24 +105,27 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def click_map(points: Tensor, weights: Tensor, grid: tuple[int, int, int], *, stride: int, sigma: float) -> Tensor:
-    """The highest Gaussian over the clicks.
+def click_maps(
+    points: Tensor, present: Tensor, grid: tuple[int, int, int], *, stride: int, sigmas: tuple[float, ...]
+) -> list[Tensor]:
+    """The highest Gaussian over the clicks, which is that of the nearest click, for each of `sigmas` in window voxels.
 
-    points (B, N, 3) in window voxels, weights (B, N) in {0, 1} -> (B, D, H, W) in [0, 1].
+    points (B, N, 3) in window voxels, present (B, N) bool -> (B, D, H, W) in [0, 1] each, 0 where no click is near.
     """
+    used = present.any(dim=0)  # clicks of the other sign and padding cost nothing
+    points, present = points[:, used], present[:, used]
+    if not points.shape[1]:
+        return [points.new_zeros((points.shape[0], *grid)) for _ in sigmas]
     axes = []
     for axis, size in enumerate(grid):
         centres = (torch.arange(size, device=points.device, dtype=points.dtype) + 0.5) * stride - 0.5
-        distance = (centres - points[..., axis : axis + 1]) / sigma  # (B, N, size)
-        axes.append(torch.exp(-0.5 * distance.square()))
-    result = points.new_zeros((points.shape[0], *grid))
-    plane_0 = axes[0] * weights[..., None]  # (B, N, D)
-    for n in range(points.shape[1]):
-        if not weights[:, n].any():
-            continue
-        bump = plane_0[:, n, :, None, None] * axes[1][:, n, None, :, None] * axes[2][:, n, None, None, :]
-        result = torch.maximum(result, bump)
-    return result
+        axes.append((centres - points[..., axis : axis + 1]).square())  # (B, N, size)
+    along = axes[0].masked_fill(~present[..., None], torch.inf)[..., None, None]  # (B, N, D, 1, 1)
+    across = axes[1][..., :, None] + axes[2][..., None, :]  # (B, N, H, W)
+    nearest = along[:, 0] + across[:, 0, None]  # squared distance (B, D, H, W)
+    for n in range(1, points.shape[1]):
+        nearest = torch.minimum(nearest, along[:, n] + across[:, n, None])
+    return [torch.exp((nearest * (-0.5 / sigma**2)).clamp(min=SMALLEST_EXPONENT)) for sigma in sigmas]
 
 
 class ClickMatcher(nn.Module):
@@ -146,27 +152,43 @@ class ClickMatcher(nn.Module):
         index = ((points + 0.5) / stride).floor().long()
         index = torch.minimum(index.clamp(min=0), size - 1)  # (B, N, 3)
         flat = (index[..., 0] * grid[1] + index[..., 1]) * grid[2] + index[..., 2]  # (B, N)
-        rows, values = _rows(embedding), _rows(tissue)  # (B, V, E), (B, V, C)
-        keys = rows.gather(1, flat[..., None].expand(-1, -1, rows.shape[-1]))  # (B, N, E)
-        similarity = keys @ rows.transpose(1, 2)  # (B, N, V)
-        scaled = (values * torch.exp(-self.tolerance)).transpose(1, 2)  # (B, C, V)
-        picked = scaled.gather(2, flat[:, None].expand(-1, scaled.shape[1], -1))  # (B, C, N)
-        maps = []
+        rows = _rows(embedding)  # (B, V, E)
+        scaled = (_rows(tissue) * torch.exp(-self.tolerance)).transpose(1, 2)  # (B, C, V)
+        maps: list[Tensor] = []
         for label in (1, 0):
-            absent = labels != label
-            maps.append(similarity.masked_fill(absent[..., None], -1.0).amax(dim=1))
-            nearest = scaled.new_full((b, scaled.shape[2]), 30.0)
-            for n in range(points.shape[1]):
-                if absent[:, n].all():
-                    continue
-                distance = (scaled - picked[..., n : n + 1]).abs().sum(dim=1)  # (B, V)
-                nearest = torch.minimum(nearest, distance + 30.0 * absent[:, n : n + 1])
-            maps.append(torch.exp(-nearest))
-        return torch.stack([m.to(similarity.dtype) for m in maps], dim=1).reshape(b, MATCH_MAPS, *grid)
+            present = labels == label
+            used = present.any(dim=0)  # clicks of the other sign and padding cost nothing
+            maps += _closest(rows, scaled, flat[:, used], present[:, used])
+        return torch.stack([m.to(maps[0].dtype) for m in maps], dim=1).reshape(b, MATCH_MAPS, *grid)
 
     def mask(self, matches: Tensor) -> Tensor:
         """Match maps -> logits (B, 1, D, H, W) of a mask by embedding alone: supervision for the embedding."""
         return self.gain.exp() * (matches[:, :1] - 0.5 - 0.5 * (matches[:, 2:3] + 1)) + self.bias
+
+
+def _closest(rows: Tensor, scaled: Tensor, flat: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """The best match of every voxel with the clicks: by embedding (B, V) and by intensity (B, V).
+
+    rows (B, V, E), scaled intensities (B, C, V); the clicks lie at voxels flat (B, N), those of present (B, N) count.
+    """
+    b, voxels, width = rows.shape
+    clicks = flat.shape[1]
+    if not clicks:
+        return rows.new_full((b, voxels), -1.0), torch.exp(scaled.new_full((b, voxels), -FARTHEST))
+    keys = rows.gather(1, flat[..., None].expand(-1, -1, width))  # (B, N, E)
+    picked = scaled.gather(2, flat[:, None].expand(-1, scaled.shape[1], -1))[..., None]  # (B, C, N, 1)
+    absent = None if present.all() else ~present[..., None]  # (B, N, 1)
+    table = CACHED_VALUES if rows.device.type == "cpu" else 128 * CACHED_VALUES
+    alike, distances = [], []
+    step = max(table // (b * clicks), 1024)
+    for part in (slice(begin, begin + step) for begin in range(0, voxels, step)):
+        similarity = keys @ rows[:, part].transpose(1, 2)  # (B, N, v)
+        distance = (scaled[:, :, None, part] - picked).abs().sum(dim=1)  # (B, N, v)
+        if absent is not None:
+            similarity, distance = similarity.masked_fill(absent, -1.0), distance.masked_fill(absent, FARTHEST)
+        alike.append(similarity.amax(dim=1))
+        distances.append(distance.amin(dim=1))
+    return torch.cat(alike, dim=1), torch.exp(-torch.cat(distances, dim=1).clamp(max=FARTHEST))
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -290,18 +312,15 @@ class CompactNet(nn.Module):
         """
         if mask_logits is not None:
             grid = tuple(mask_logits.shape[2:])
-        positive, negative = (labels == 1).to(points.dtype), (labels == 0).to(points.dtype)
         dense = []
         previous = None
         if mask_logits is not None:
             previous = torch.tanh(mask_logits.to(points.dtype) / LOGIT_LIMIT)
         for level, stride in enumerate(STRIDES):
             size = tuple(axis >> level for axis in grid)
-            maps = [
-                click_map(points, weights, size, stride=stride, sigma=sigma)
-                for weights in (positive, negative)
-                for sigma in CLICK_WIDTHS[stride]
-            ]
+            maps = []
+            for label in (1, 0):
+                maps += click_maps(points, labels == label, size, stride=stride, sigmas=CLICK_WIDTHS[stride])
             if previous is None:
                 memory = points.new_zeros((points.shape[0], 2, *size))
             else:
