@@ -1,0 +1,1 @@
+"""From a point in a view to voxels in a segment: MRML and the engine, without Qt."""
