@@ -1,0 +1,309 @@
+"""One editor's clicks: from events and buttons to the shared EditorLogic, and from its results to what is shown."""
+
+from __future__ import annotations
+
+import qt
+from slicer.i18n import tr as _
+
+from ..Editor.EditorLogic import Status, sharedLogic
+from ..Editor.EditorWatch import EditorWatch
+from ..Models.ModelSelector import ModelSelector
+from ..Setup.TorchSetup import EFFECT, TorchSetup, resumeFor
+from ..Views.ChangeDisplay import ChangeDisplay
+from ..Views.PromptDisplay import PromptDisplay
+from .BoxPrompt import BoxPrompt
+from .EditedSegment import EditedSegment
+from .EffectParameters import EffectParameters
+from .EncodeAhead import EncodeAhead
+from .SegmentSteps import acceptSegment, nextSegmentId
+from .ViewClicks import ViewClicks
+
+POLL_MS = 5  # poll itself waits a little for the worker, so that it gets its share of Python
+REFUSED = "refused"
+
+
+class EffectController:
+    """Actions of the options frame, of the keys and of the views. Positions are world RAS, mm.
+
+    The logic is made at the first activation. What it refuses, and what fails on its worker, becomes one readable
+    line; clicks are kept there, and `retry` sends them again.
+    """
+
+    def __init__(self, scriptedEffect, *, logic=sharedLogic, torchSetup=TorchSetup) -> None:
+        self._effect = scriptedEffect
+        self._makeLogic, self._logic = logic, None
+        self._torchSetup = torchSetup
+        self._edited = EditedSegment(scriptedEffect)
+        self.parameters = EffectParameters(scriptedEffect)
+        self.modelSelector = None
+        self._options = None
+        self._box = BoxPrompt()
+        self._prompts = PromptDisplay(onMoved=self.movePrompt, onDeleted=self.deletePrompt, onFlipped=self.flipPrompt)
+        self._changes = ChangeDisplay(startTimer=qt.QTimer.singleShot)
+        self._ahead = EncodeAhead(self._prepare, lambda: self._edited.center(self._sliceNode))
+        self.views = ViewClicks(scriptedEffect, self, prompts=self._prompts, ahead=self._ahead)
+        self._sliceNode = None
+        self._isActive = False
+        self._watch = EditorWatch(self._edited, onSelection=self.onSelectionChanged, onContent=self._onContentChanged)
+        self._timer = qt.QTimer()
+        self._timer.interval = POLL_MS
+        self._timer.connect("timeout()", self._poll)
+
+    # ---- life --------------------------------------------------------------------------------------------------
+
+    def makeModelSelector(self):
+        """The widget that chooses model and device; it belongs to the options frame."""
+        self.modelSelector = ModelSelector(onChanged=self._onModelChanged)
+        return self.modelSelector.widget
+
+    def setOptions(self, options) -> None:
+        """The frame that shows what happens."""
+        self._options = options
+        self.refresh()
+
+    def activate(self) -> None:
+        if self._logic is None:
+            self._logic = self._makeLogic()
+            self._logic.addListener(self._onLogic)
+            if self.modelSelector is not None:
+                self._logic.setModel(self.modelSelector.key, self.modelSelector.device)
+        self._isActive = True
+        self._watch.start()
+        self.refresh()
+        self._ahead.wake()
+
+    def deactivate(self) -> None:
+        """Leave the views as they were. A running request goes on, and its result is written."""
+        self._isActive = False
+        self._watch.stop()
+        self._ahead.stop()
+        self._box.remove()
+        self._prompts.remove()
+        self._changes.remove()
+
+    def cleanup(self) -> None:
+        """The editor widget goes, and the port with it: nothing may be written through it any more."""
+        if self._isActive:
+            self.deactivate()
+        if self._logic is not None:
+            self._logic.removeListener(self._onLogic)
+            if self._timer.active:
+                self._logic.cancel()
+        self._timer.stop()
+        self._ahead.stop()
+        if self.modelSelector is not None:
+            self.modelSelector.close()
+        self._options = None
+
+    # ---- what the user asks for --------------------------------------------------------------------------------
+
+    def addClick(self, ras, *, isOtherSign: bool) -> None:
+        if self._effect.confirmCurrentSegmentVisible():
+            self._ask("addClick", ras, self.parameters.isForeground != isOtherSign)
+
+    def setSign(self, isForeground: bool) -> None:
+        self.parameters.set("Sign", "foreground" if isForeground else "background")
+        self.refresh()
+
+    def flipSign(self) -> None:
+        self.setSign(not self.parameters.isForeground)
+
+    def setShowHint(self, isOn: bool) -> None:
+        self.parameters.set("ShowHint", int(isOn))
+        self.refresh()
+
+    def setShowChange(self, isOn: bool) -> None:
+        self.parameters.set("ShowChange", int(isOn))
+
+    def refineSegment(self) -> None:
+        self._ask("refineSegment")
+
+    def movePrompt(self, index: int, ras) -> None:
+        self._ask("movePrompt", index, ras)
+
+    def deletePrompt(self, index: int) -> None:
+        self._ask("deletePrompt", index)
+
+    def flipPrompt(self, index: int) -> None:
+        self._ask("flipPrompt", index)
+
+    def stepCandidate(self, offset: int) -> None:
+        """The next or the previous mask on offer, round and round."""
+        status = self._status()
+        if status.candidates:
+            self._ask("chooseCandidate", (status.chosen + offset) % len(status.candidates))
+
+    def showStep(self, position: int) -> None:
+        self._ask("showStep", position)
+
+    def undoLastClick(self) -> None:
+        position = self._status().position
+        if position > 0:
+            self._ask("showStep", position - 1)
+
+    def replay(self) -> None:
+        self._ask("replay")
+
+    def clearPrompts(self) -> None:
+        self._ask("clearPrompts")
+
+    @property
+    def isDrawingBox(self) -> bool:
+        return self._box.isOpen
+
+    def onBoxButton(self) -> None:
+        """The first press starts a box, the second one uses it."""
+        if not self._box.isOpen:
+            self._box.start()
+            self.refresh()
+            return
+        corners = self._box.corners()
+        if corners is None:
+            self._showError(_("Draw the box first: click two opposite corners in a view."), REFUSED)
+            return
+        self._box.remove()
+        if self._effect.confirmCurrentSegmentVisible():
+            self._ask("addBox", corners)
+        self.refresh()
+
+    def cancelBox(self) -> None:
+        self._box.remove()
+        self.refresh()
+
+    def nextSegment(self) -> None:
+        target = self._edited.target()
+        if target is not None:
+            following = nextSegmentId(target.segmentationNode, target.segmentId)
+            self._edited.parameterNode.SetSelectedSegmentID(following)
+
+    def acceptSegment(self) -> None:
+        """Mark the segment as completed and go on to the next one."""
+        target = self._edited.target()
+        if target is not None:
+            acceptSegment(target.segmentationNode, target.segmentId)
+            self.nextSegment()
+
+    @property
+    def hasSomethingToCancel(self) -> bool:
+        return self._box.isOpen or bool(self._logic and self._logic.isBusy)
+
+    def cancel(self) -> None:
+        self._box.remove()
+        if self._logic is not None:
+            self._logic.cancel()
+        self.refresh()
+
+    def retry(self) -> None:
+        self._showError("", "")
+        self._logic.retry()
+        self._wake()
+
+    def installTorch(self) -> None:
+        if self._torchSetup().offer(resumeFor(EFFECT, self._edited.volumeNode)):
+            self.retry()
+
+    # ---- the logic ---------------------------------------------------------------------------------------------
+
+    def _ask(self, request: str, *arguments) -> None:
+        """Hand a request to the logic; a refusal becomes a line."""
+        target = self._edited.target()
+        if target is None or self._logic is None:
+            self._showError(_("Choose a source volume and a segment first."), REFUSED)
+            return
+        try:
+            getattr(self._logic, request)(target, *arguments)
+        except ValueError as error:
+            self._showError(str(error), REFUSED)
+            self.refresh()  # a point that was moved or deleted in a view goes back
+        else:
+            self._showError("", "")
+        self._wake()
+
+    def _status(self) -> Status:
+        target = self._edited.target()
+        return Status() if target is None or self._logic is None else self._logic.statusOf(target)
+
+    def _prepare(self, ras) -> bool:
+        target = self._edited.target()
+        if target is None or self._logic.isBusy or self._logic.statusOf(target).prompts:
+            return False
+        self._logic.prepare(target, ras)
+        self._wake()
+        return True
+
+    def _wake(self) -> None:
+        """Ask for results until there are none left to come. Encoding ahead is waited for too: inside Slicer, other
+        threads run Python code only while this one does."""
+        if self._logic.needsPoll:
+            self._timer.start()
+        self._showBusy()
+
+    def _poll(self) -> None:
+        self._logic.poll()
+        if not self._logic.needsPoll:
+            self._timer.stop()
+            self._showBusy()
+
+    def _onLogic(self, event: str, target) -> None:
+        if event == "failed":
+            self._showError(self._logic.lastError.message, self._logic.lastError.kind)
+        elif event == "written" and self._isActive and self._isEdited(target) and self.parameters.isOn("ShowChange"):
+            written = self._logic.lastWritten
+            self._changes.flash(written.added, written.removed, target.segmentationNode)
+        self.refresh()
+        self._wake()
+
+    def _isEdited(self, target) -> bool:
+        mine = self._edited.target()
+        return (
+            mine is not None and mine.segmentationNode is target.segmentationNode and mine.segmentId == target.segmentId
+        )
+
+    def _onModelChanged(self, key: str, device: str) -> None:
+        if self._logic is not None:
+            self._logic.setModel(key, device)
+            self._showError("", "")
+            self._ahead.forget()
+            self._ahead.wake()
+
+    # ---- what is shown -----------------------------------------------------------------------------------------
+
+    def onViewMoved(self, viewNode) -> None:
+        if viewNode is not None and viewNode.IsA("vtkMRMLSliceNode"):
+            self._sliceNode = viewNode
+        self._ahead.wake()
+
+    def onSelectionChanged(self) -> None:
+        """Another segment, segmentation or volume was selected, or the editor's settings changed."""
+        if self._isActive:
+            self._ahead.forget()
+            self._ahead.wake()
+            self.refresh()
+
+    def _onContentChanged(self) -> None:
+        """The segment or the image changed, as by undo or in another time frame: the logic looks at it in its poll."""
+        self._timer.start()
+
+    def refresh(self) -> None:
+        """Show what is so now."""
+        status = self._status()
+        if self._isActive:
+            self._prompts.show(status.prompts)
+            self._prompts.hintAt(status.hintRas if self.parameters.isOn("ShowHint") else None)
+        if self._options is not None:
+            self._options.show(status, hasTarget=self._edited.target() is not None)
+            self._options.showBox(isOpen=self._box.isOpen)
+            self._options.showParameters(
+                isForeground=self.parameters.isForeground,
+                showHint=self.parameters.isOn("ShowHint"),
+                showChange=self.parameters.isOn("ShowChange"),
+            )
+            self._showBusy()
+
+    def _showBusy(self) -> None:
+        if self._options is not None:
+            self._options.showBusy(bool(self._logic and self._logic.isBusy))
+
+    def _showError(self, message: str, kind: str) -> None:
+        if self._options is not None:
+            self._options.showError(message, kind)
