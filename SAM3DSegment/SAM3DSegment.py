@@ -1,8 +1,10 @@
-"""The Slicer module: its entry in the module list, its page, and its self-test."""
+"""The Slicer module: its entry in the module list, its page, its effect's registration, and its self-test."""
 
 from __future__ import annotations
 
-import qt
+from pathlib import Path
+
+import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -15,13 +17,13 @@ HOMEPAGE = "https://github.com/SAM3DSegment/SAM3DSegment"
 
 
 class SAM3DSegment(ScriptedLoadableModule):
-    """What the module list shows."""
+    """What the module list shows; when the application has started, the effect joins the Segment Editor's."""
 
     def __init__(self, parent) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("SAM 3D Segment")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        parent.dependencies = []
+        parent.dependencies = ["SegmentEditor"]
         parent.contributors = ["SAM3DSegment contributors"]
         parent.helpText = _(
             "Click a structure, get its 3D mask at once, correct it with more clicks. The masks come from a promptable "
@@ -31,54 +33,66 @@ class SAM3DSegment(ScriptedLoadableModule):
         parent.acknowledgementText = _(
             "The networks follow Segment Anything (Kirillov et al., 2023) and SAM-Med3D (Wang et al., 2023)."
         )
+        slicer.app.connect("startupCompleted()", onStartupCompleted)
 
 
 class SAM3DSegmentWidget(ScriptedLoadableModuleWidget):
-    """The module's page: what it is, where to read on, and the engine that it found."""
+    """The module's page."""
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
-        self.layout.addWidget(self._text(f"<h3>{_('SAM 3D Segment')}</h3>"))
-        self.layout.addWidget(self._text(_("Segmentation of 3D images by clicks, on this computer.")))
-        links = _("<a href='{url}#readme'>Documentation</a> · <a href='{url}/issues'>Report a problem</a>")
-        self.layout.addWidget(self._text(links.format(url=HOMEPAGE)))
-        self.engineLabel = self._text(engineLine())
-        self.layout.addWidget(self.engineLabel)
-        self.layout.addStretch(1)
+        from SAM3DSegmentLib.Page.ModulePage import ModulePage
 
-    @staticmethod
-    def _text(text: str):
-        label = qt.QLabel(text)
-        label.wordWrap = True
-        label.openExternalLinks = True
-        return label
+        self.page = ModulePage(self.layout)
+
+    def enter(self) -> None:
+        self.page.refresh()
+
+    def cleanup(self) -> None:
+        self.page.close()
 
 
-def engineLine() -> str:
-    """One line on the engine: its version, and whether PyTorch is installed. Does not load PyTorch."""
-    from importlib.util import find_spec
+def onStartupCompleted() -> None:
+    """Register the effect, and go on with an installation that asked for the restart."""
+    registerEffect()
+    from SAM3DSegmentLib.Setup.Resumption import resumeAfterRestart
 
-    import sam3dseg
+    resumeAfterRestart()
 
-    torch = _("PyTorch is installed") if find_spec("torch") else _("PyTorch is not installed")
-    return _("Engine: sam3dseg {version}, {torch}.").format(version=sam3dseg.__version__, torch=torch)
+
+def registerEffect() -> None:
+    """Give the effect to the Segment Editor.
+
+    The package is imported first: Slicer looks for the class in it, and would otherwise put the file in its place.
+    """
+    import qSlicerSegmentationsEditorEffectsPythonQt as effects
+
+    import SAM3DSegmentLib
+
+    effect = effects.qSlicerSegmentEditorScriptedEffect(None)
+    source = Path(SAM3DSegmentLib.__file__).with_name("SegmentEditorEffect.py")
+    effect.setPythonSource(source.as_posix())
+    effect.self().register()
 
 
 class SAM3DSegmentTest(ScriptedLoadableModuleTest):
-    """Runs inside Slicer: the engine lies beside the module and works without PyTorch."""
+    """Runs inside Slicer, without network, GPU and PyTorch; Testing/Slicer holds what clicks through the effect."""
 
     def runTest(self) -> None:
-        self.setUp()
-        self.test_engineIsBesideTheModule()
-        self.setUp()
-        self.test_clicksAreValues()
+        for test in (self.test_engineIsBesideTheModule, self.test_clicksAreValues, self.test_effectIsRegistered):
+            self.setUp()
+            test()
 
     def test_engineIsBesideTheModule(self) -> None:
         import sam3dseg
 
-        self.assertIn(sam3dseg.__version__, engineLine())
+        self.assertEqual(Path(sam3dseg.__file__).parents[1], Path(__file__).parent)
 
     def test_clicksAreValues(self) -> None:
-        from sam3dseg import Click
+        from sam3dseg.prompts import Click
 
         self.assertEqual(Click((1, 2, 3)), Click((1, 2, 3), is_foreground=True))
+
+    def test_effectIsRegistered(self) -> None:
+        effects = slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects()
+        self.assertIn("SAM3DSegment", [effect.name for effect in effects])

@@ -1,0 +1,87 @@
+"""What a weights file says about itself, read without PyTorch and without executing anything."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ENDINGS = (".safetensors", ".pth", ".pt")
+LARGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A complete weights file. architecture is empty where only loading it can tell."""
+
+    path: Path
+    sizeBytes: int
+    architecture: str = ""
+    isAdapter: bool = False
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def licence(self) -> str:
+        return str(self.provenance.get("licence", ""))
+
+
+def inspectWeights(path: str | Path) -> WeightsFile:
+    """Look at the head of a .safetensors, .pth or .pt file.
+
+    Raises ValueError with the remedy when the file is missing, cut off, or of another kind. Whether the network is
+    known is decided by the engine when it loads the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no weights file at {path}: expected one ending in {', '.join(ENDINGS)}; choose another file")
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        if start.startswith(b"PK\x03\x04"):
+            if not zipfile.is_zipfile(path):  # the table at its end is missing
+                raise _incomplete(path)
+            return WeightsFile(path, size)
+        if start.startswith(b"\x80"):  # the older, bare form of torch.save
+            return WeightsFile(path, size)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or not 2 <= length <= LARGEST_HEADER:
+            raise ValueError(f"{path.name} is no weights file: expected {', '.join(ENDINGS)}; choose another file")
+        header = _header(stream.read(length), length, path)
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    ends = [entry["data_offsets"][1] for entry in tensors.values()]
+    if 8 + length + max(ends, default=0) != size:
+        raise _incomplete(path)
+    metadata = header.get("__metadata__", {})
+    return WeightsFile(
+        path,
+        size,
+        architecture=str(metadata.get("architecture", "")),
+        isAdapter=any("lora_" in name for name in tensors),
+        provenance=_object(metadata.get("provenance", "{}")),
+    )
+
+
+def _header(raw: bytes, length: int, path: Path) -> dict[str, Any]:
+    if len(raw) < length:
+        raise _incomplete(path)
+    try:
+        header = json.loads(raw)
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        header = None
+    if not isinstance(header, dict):
+        raise ValueError(f"{path.name} is no weights file: expected {', '.join(ENDINGS)}; choose another file")
+    return header
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _incomplete(path: Path) -> ValueError:
+    return ValueError(f"{path.name} is incomplete: expected more bytes than it has; copy or download it again")

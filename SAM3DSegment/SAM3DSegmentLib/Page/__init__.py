@@ -1,0 +1,1 @@
+"""The module page and the training that it starts."""

@@ -1,0 +1,1 @@
+"""PyTorch, sample data, and going on after a restart."""
