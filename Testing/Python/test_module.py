@@ -1,67 +1,69 @@
-"""The Slicer module file, imported under small stand-ins for qt and slicer."""
+"""The Slicer module file and its page, under the Qt host."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
+from slicer_host.qt_host import QtHost
 
-MODULE = Path(__file__).resolve().parents[2] / "SAM3DSegment"
+import sam3dseg
 
-
-class Label:
-    """Stands in for qt.QLabel."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class ScriptedLoadableModule:
-    """Stands in for Slicer's base class."""
-
-    def __init__(self, parent) -> None:
-        self.parent = parent
-
-
-class ScriptedLoadableModuleWidget:
-    """Stands in for Slicer's base class: a layout that remembers what it holds."""
-
-    def setup(self) -> None:
-        self.shown: list = []
-        self.layout = SimpleNamespace(addWidget=self.shown.append, addStretch=lambda factor: None)
-
-
-class ScriptedLoadableModuleTest:
-    """Stands in for Slicer's base class, which is a unittest.TestCase."""
-
-    def setUp(self) -> None:
-        self.set_up = getattr(self, "set_up", 0) + 1
-
-    def assertIn(self, member, container) -> None:
-        assert member in container
-
-    def assertEqual(self, first, second) -> None:
-        assert first == second
+HERE = Path(__file__).resolve().parent
+MODULE = HERE.parents[1] / "SAM3DSegment"
 
 
 @pytest.fixture
-def module(monkeypatch):
-    stubs = {name: ModuleType(name) for name in ("qt", "slicer", "slicer.i18n", "slicer.ScriptedLoadableModule")}
-    stubs["qt"].QLabel = Label
-    stubs["slicer.i18n"].tr = lambda text: text
-    stubs["slicer.i18n"].translate = lambda context, text: text
-    for base in (ScriptedLoadableModule, ScriptedLoadableModuleWidget, ScriptedLoadableModuleTest):
-        setattr(stubs["slicer.ScriptedLoadableModule"], base.__name__, base)
-    for name, stub in stubs.items():
-        monkeypatch.setitem(sys.modules, name, stub)
-    monkeypatch.delitem(sys.modules, "SAM3DSegment", raising=False)
+def host():
+    host = QtHost()
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def module(host):
     import SAM3DSegment
 
-    yield SAM3DSegment
-    sys.modules.pop("SAM3DSegment", None)
+    return SAM3DSegment
+
+
+class Setup:
+    """Stands in for TorchSetup: what is missing, and what installing it comes to."""
+
+    def __init__(self, *missing: str, succeeds: bool = True) -> None:
+        self.missing, self.succeeds, self.offered = missing, succeeds, []
+
+    def explanation(self) -> str:
+        return "needed" if self.missing else "installed"
+
+    def offer(self, resume) -> bool:
+        self.offered.append(resume.place)
+        if self.succeeds:
+            self.missing = ()
+        return self.succeeds
+
+
+@pytest.fixture
+def makePage(host):
+    from SAM3DSegmentLib.Page.ModulePage import ModulePage
+
+    pages = []
+
+    def make(setup, **options):
+        window = host.qt.QWidget()
+        page = ModulePage(host.qt.QVBoxLayout(window), setup=setup, **options)
+        pages.append((page, window))
+        window.show()
+        return page
+
+    yield make
+    for page, _window in pages:
+        page.close()
 
 
 def test_module_list_entry(module):
@@ -69,41 +71,166 @@ def test_module_list_entry(module):
     module.SAM3DSegment(parent)
     assert parent.title == "SAM 3D Segment"
     assert parent.categories == ["Segmentation"]
+    assert parent.dependencies == ["SegmentEditor"]
     assert module.HOMEPAGE in parent.helpText
     assert parent.contributors and parent.acknowledgementText
 
 
-def test_page_states_the_engine_and_links_to_the_documentation(module):
-    import sam3dseg
+def test_the_effect_joins_the_segment_editor_when_the_application_has_started(module, host):
+    import slicer
 
-    page = module.SAM3DSegmentWidget()
-    page.setup()
-    texts = [label.text for label in page.shown]
-    assert f"sam3dseg {sam3dseg.__version__}, PyTorch is" in page.engineLabel.text
-    assert page.engineLabel.text in texts
+    module.SAM3DSegment(SimpleNamespace())
+    registered = slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects
+    assert registered() == []
+    host.app.emit("startupCompleted()")
+    assert [effect.name for effect in registered()] == ["SAM3DSegment"]
+
+
+def test_the_page_opens_and_closes(module, host):
+    widget = module.SAM3DSegmentWidget()
+    assert f"sam3dseg {sam3dseg.__version__}, PyTorch is" in widget.page.engineLabel.text
+    assert [widget.page.tabs.tabText(i) for i in range(4)] == ["Start", "Models", "Training", "About"]
+    widget.enter()
+    widget.cleanup()
+
+
+def test_the_page_works_without_a_main_window():
+    host = QtHost(mainWindow=False)
+    import SAM3DSegment
+
+    widget = SAM3DSegment.SAM3DSegmentWidget()
+    widget.cleanup()
+    host.close()
+
+
+def test_the_page_links_and_asks_to_cite(module, host, makePage):
+    page = makePage(Setup())
+    texts = [label.text for label in page.tabs.findChildren(host.qt.QLabel)]
     assert any(f"{module.HOMEPAGE}/issues" in text for text in texts)
+    for words in ("Please cite", "arXiv 2304.02643", "arXiv 2310.15161", "Apache-2.0"):
+        assert words in page.citationLabel.text
 
 
-def test_self_test_passes(module):
-    test = module.SAM3DSegmentTest()
-    test.runTest()
-    assert test.set_up == 2
+def test_missing_pytorch_is_one_explained_button(makePage):
+    setup = Setup("torch")
+    page = makePage(setup)
+    assert page.torchLabel.text == "needed"
+    assert page.torchButton.visible
+    page.torchButton.click()
+    assert setup.offered == ["page"]
+    assert page.torchLabel.text == "installed"
+    assert not page.torchButton.visible
 
 
-def test_engine_line_loads_no_torch():
-    """The module page must not make Slicer wait for PyTorch."""
-    names = "qt", "slicer", "slicer.i18n", "slicer.ScriptedLoadableModule"
-    code = f"""
+def test_try_it_opens_the_sample_in_the_editor(makePage):
+    opened = []
+    page = makePage(Setup(), confirm=lambda text: False, open_=opened.append)
+    page.tryButton.click()
+    assert [volume.GetName() for volume in opened] == ["SAM3DSegmentSample"]
+
+
+def test_try_it_asks_before_it_downloads(makePage, monkeypatch):
+    downloads, questions = [], []
+    logic = SimpleNamespace(downloadMRHead=lambda: downloads.append(1) or "MRHead")
+    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=lambda: logic))
+    opened = []
+    page = makePage(Setup(), confirm=lambda text: questions.append(text) or True, open_=opened.append)
+    page.tryButton.click()
+    assert "needs no network" in questions[0]
+    assert (downloads, opened) == ([1], ["MRHead"])
+
+
+def test_try_it_installs_pytorch_first(makePage):
+    opened = []
+    refused = Setup("torch", succeeds=False)
+    page = makePage(refused, confirm=lambda text: False, open_=opened.append)
+    page.tryButton.click()
+    assert (refused.offered, opened) == (["sample"], [])
+    accepted = Setup("torch")
+    page = makePage(accepted, confirm=lambda text: False, open_=opened.append)
+    page.tryButton.click()
+    assert len(opened) == 1
+
+
+def test_a_missing_effect_is_said(makePage, monkeypatch):
+    import slicer
+
+    def open_(volume):
+        raise RuntimeError("the effect is not in the Segment Editor")
+
+    errors = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", errors.append)
+    makePage(Setup(), confirm=lambda text: False, open_=open_).tryButton.click()
+    assert errors == ["the effect is not in the Segment Editor"]
+
+
+def test_the_page_goes_on_after_a_restart(makePage):
+    from SAM3DSegmentLib.Setup.TorchSetup import PAGE, SAMPLE, Resume
+
+    opened, setup = [], Setup("torch")
+    page = makePage(setup, confirm=lambda text: False, open_=opened.append)
+    page.resume(Resume(PAGE))
+    assert (setup.offered, opened) == (["page"], [])
+    page.resume(Resume(SAMPLE))
+    assert len(opened) == 1
+
+
+def test_the_training_tab_asks_the_program_only_when_it_is_opened(makePage, monkeypatch):
+    page = makePage(Setup())
+    asked = []
+    monkeypatch.setattr(page.training, "readCommands", lambda: asked.append(1))
+    page.show("models")
+    assert asked == []
+    page.show("training")
+    assert asked == [1]
+
+
+def test_training_needs_pytorch_too(makePage):
+    setup = Setup("torch", succeeds=False)
+    page = makePage(setup)
+    assert page.training._prepare() is False
+    assert setup.offered == ["page"]
+
+
+def test_a_result_of_training_is_shown_in_the_list_of_models(makePage, tmp_path):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    page = makePage(Setup())
+    path = tmp_path / "mine.safetensors"
+    save_file({"a": np.zeros(4, np.float32)}, path)
+    page.training._choose(path)
+    table = page.manager.table
+    assert table.item(table.rowCount - 1, 0).text() == "mine.safetensors ✓"
+
+
+def test_self_test_passes(module, host):
+    host.registerEffect()
+    module.SAM3DSegmentTest().runTest()
+
+
+def test_start_up_loads_no_torch():
+    """Neither the module's entry, nor its effect's registration, nor its page may make Slicer wait for PyTorch."""
+    code = """
 import sys
-from unittest.mock import MagicMock
-for name in {names!r}:
-    sys.modules[name] = MagicMock()
-sys.modules["slicer.i18n"].tr = str
-for base in "ScriptedLoadableModule", "ScriptedLoadableModuleWidget", "ScriptedLoadableModuleTest":
-    setattr(sys.modules["slicer.ScriptedLoadableModule"], base, type(base, (), {{}}))
-sys.path.append({str(MODULE)!r})
+from types import SimpleNamespace
+from slicer_host.qt_host import QtHost
+host = QtHost()
 import SAM3DSegment
-assert "sam3dseg" in SAM3DSegment.engineLine()
-assert not {{"torch", "numpy"}} & set(sys.modules)
+SAM3DSegment.SAM3DSegment(SimpleNamespace())
+assert "SAM3DSegmentLib" not in sys.modules
+host.app.emit("startupCompleted()")
+SAM3DSegment.SAM3DSegmentWidget()
+assert "torch" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    path = os.pathsep.join(map(str, (HERE, MODULE)))
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})
+
+
+def test_a_closed_page_leaves_no_thread_and_no_listener(module, host):
+    before = threading.active_count()
+    widget = module.SAM3DSegmentWidget()
+    store = widget.page.manager.store
+    widget.cleanup()
+    assert store._listeners == []
+    assert threading.active_count() == before

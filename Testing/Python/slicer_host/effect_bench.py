@@ -1,0 +1,96 @@
+"""A volume, a segmentation and an editor with this extension's effect, for tests of the effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .editor_widget import EditorWidget
+from .qt_host import QtHost
+from .recorded_logic import RecordedLogic
+from .views import Views
+
+NAME = "SAM3DSegment"
+
+
+class EffectBench:
+    """The effect in a headless Slicer, until `close`.
+
+    makeLogic: gives the EditorLogic; without it, `logic` is a RecordedLogic that shows the Status in `logic.status`.
+    """
+
+    def __init__(
+        self,
+        *,
+        volume_ijk: ArrayLike | None = None,
+        segments: Sequence[str] = ("Segment_1", "Segment_2"),
+        withViews: bool = False,
+        mainWindow: bool = True,
+        makeLogic: Callable[[], Any] | None = None,
+    ) -> None:
+        self.host = QtHost(mainWindow=mainWindow)
+        self.scene = self.host.scene
+        self.views = Views(self.scene) if withViews else None
+        self.registered = self.host.registerEffect()
+        data = brightBall() if volume_ijk is None else np.asarray(volume_ijk)
+        self.volume = self.scene.addVolume(data, shown=True)
+        self.segmentation = self.scene.addSegmentation(self.volume, segments=segments)
+        if self.views:
+            self.views.show(self.volume)
+        self.logic = makeLogic() if makeLogic else RecordedLogic(self.data.Status())
+        self.editor = self.addEditor()
+
+    @property
+    def data(self) -> Any:
+        """The module of values of the logic."""
+        import SAM3DSegmentLib.Editor.EditorData
+
+        return SAM3DSegmentLib.Editor.EditorData
+
+    def addEditor(self) -> EditorWidget:
+        views = self.views.all if self.views else ()
+        editor = self.host.addEditor(self.segmentation, self.volume, views=views)
+        self.controllerOf(editor)._makeLogic = lambda: self.logic
+        return editor
+
+    def activate(self, editor: EditorWidget | None = None) -> None:
+        (editor or self.editor).setActiveEffectByName(NAME)
+
+    def deactivate(self) -> None:
+        self.editor.setActiveEffectByName("")
+
+    @property
+    def scripted(self) -> Any:
+        return self.editor.effects[NAME]
+
+    @property
+    def effect(self) -> Any:
+        return self.scripted.self()
+
+    @property
+    def controller(self) -> Any:
+        return self.effect.controller
+
+    @property
+    def options(self) -> Any:
+        return self.effect.options
+
+    def controllerOf(self, editor: EditorWidget) -> Any:
+        return editor.effects[NAME].self().controller
+
+    def close(self) -> None:
+        self.host.close()
+        if self.views:
+            self.views.close()
+
+
+def brightBall(size: int = 40, *, radius: float = 9.0, noise: float = 8.0) -> NDArray[np.int16]:
+    """int16 (size, size, size): a ball of 400 in 100, with noise; the ball is a third of its radius off the centre."""
+    i, j, k = np.indices((size,) * 3)
+    center = size / 2 + np.array([radius / 3, 0, 0])
+    inside = (i - center[0]) ** 2 + (j - center[1]) ** 2 + (k - center[2]) ** 2 <= radius**2
+    values = np.where(inside, 400.0, 100.0) + np.random.default_rng(0).normal(scale=noise, size=inside.shape)
+    return values.astype(np.int16)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from SAM3DSegmentLib.Models.Model import WEIGHTS_FOLDER
+from SAM3DSegmentLib.Models.WeightsFile import inspectWeights
+
+
+def test_the_embedded_model_describes_itself():
+    (path,) = WEIGHTS_FOLDER.glob("*.safetensors")
+    weights = inspectWeights(path)
+    assert (weights.architecture, weights.isAdapter) == ("compact", False)
+    assert weights.sizeBytes == path.stat().st_size
+    assert weights.provenance["data"]
+
+
+def test_an_adapter_is_told_by_its_tensors(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    provenance = json.dumps({"licence": "CC-BY-4.0"})
+    save_file({"encoder.lora_A.weight": np.zeros((2, 4), np.float32)}, path, {"provenance": provenance})
+    weights = inspectWeights(path)
+    assert weights.isAdapter
+    assert weights.licence == "CC-BY-4.0"
+
+
+def test_pytorch_files_are_recognised_without_reading_the_pickle(tmp_path):
+    path = tmp_path / "mine.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.pkl", b"\x80cos\nsystem\n")
+    assert inspectWeights(path).architecture == ""
+    old = tmp_path / "old.pt"
+    old.write_bytes(b"\x80\x02}q\x00.")
+    assert inspectWeights(old).sizeBytes == old.stat().st_size
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth"])
+def test_a_cut_file_is_incomplete(tmp_path, ending):
+    path = tmp_path / f"cut{ending}"
+    if ending == ".pth":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("data.pkl", b"x" * 4000)
+    else:
+        save_file({"a": np.zeros(1000, np.float32)}, path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="incomplete"):
+        inspectWeights(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"abc", b"<html>sign in first</html>", (99).to_bytes(8, "little") + b"no json" * 20]
+)
+def test_what_is_no_weights_file_is_refused(tmp_path, content):
+    path = tmp_path / "page.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"page\.safetensors is (no weights file|incomplete)"):
+        inspectWeights(path)
+
+
+def test_a_missing_file_names_its_place(tmp_path):
+    with pytest.raises(ValueError, match="no weights file at"):
+        inspectWeights(tmp_path / "gone.pth")
