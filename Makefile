@@ -29,17 +29,18 @@ check: $(VENV)/.with-check  ## style, import directions, types, and the quick te
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
 
-bench: $(VENV)/.with-bench  ## tables of accuracy per click and of latency (DATA=folder, JOBS=processes)
+bench: $(VENV)/.with-bench  ## tables of accuracy per click, latency and training throughput (DATA=folder, JOBS=processes)
 	@mkdir -p bench-output
 	$(BIN)/python Testing/Benchmarks/clicks.py --data $(DATA) --jobs $(JOBS) --json bench-output/clicks.json
 	$(BIN)/python Testing/Benchmarks/latency.py --json bench-output/latency.json
+	$(BIN)/python Testing/Benchmarks/throughput.py --data $(DATA) --json bench-output/throughput.json
 
 train-embedded: $(VENV)/.with-training  ## train the embedded model again, from nothing (LABEL_MAPS=folder, RUNS=folder)
-	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/narrow --window 64 --batch 4 --rate 1.5e-3 --minutes 34 --seed 1 \
-	  --label-maps $(LABEL_MAPS)
-	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/wide --init $(RUNS)/narrow --window 80 --batch 3 --rate 8e-4 \
-	  --minutes 15 --seed 2 --label-maps $(LABEL_MAPS)
-	$(BIN)/sam3dseg-train export $(RUNS)/narrow $(RUNS)/wide -o $(WEIGHTS)
+	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/narrow window=64 batch=4 optim.rate=1.5e-3 minutes=34 seed=1 \
+	  label_maps=$(LABEL_MAPS)
+	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/wide init=$(RUNS)/narrow window=80 batch=3 optim.rate=8e-4 \
+	  minutes=15 seed=2 label_maps=$(LABEL_MAPS)
+	$(BIN)/sam3dseg-train export $(RUNS)/narrow $(RUNS)/wide out=$(WEIGHTS)
 
 clean:  ## remove caches and outputs; trained runs stay
 	rm -rf build demo-output bench-output .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

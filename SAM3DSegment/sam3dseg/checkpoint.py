@@ -1,7 +1,7 @@
 """Network weights on disk: our safetensors format, and PyTorch files of others, read without executing anything.
 
 Our format is safetensors with three entries in its header metadata: `architecture` (a name of `models.build`), `config`
-and `provenance` (JSON objects); `crc32` guards the tensors.
+and `provenance` (JSON objects); `crc32` guards the tensors.  An adapter has a fourth, `adapter`: see `adapters`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,21 @@ from .models import build
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")  # entries under which training scripts keep the weights
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive of torch.save, and its older bare form
+SAFETENSORS_START = b"\0\0\0\0{"  # after four bytes of the header's length, which may be those of a pickle
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights in float32 on the CPU, and what is needed to use and to credit them."""
+    """Weights in float32 on the CPU, and what is needed to use and to credit them.
+
+    adapter: what the header of an adapter says, empty for a whole model.
+    """
 
     architecture: str
     weights: dict[str, Tensor]
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    adapter: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -45,6 +50,7 @@ def save_checkpoint(
     config: Mapping[str, Any],
     weights: Mapping[str, Tensor],
     provenance: Mapping[str, Any],
+    adapter: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the weights, in the precision they have, so that `path` holds either the whole new file or what it held.
 
@@ -61,6 +67,8 @@ def save_checkpoint(
         "provenance": json.dumps(dict(provenance)),
         "crc32": str(_crc32(tensors)),
     }
+    if adapter:
+        metadata["adapter"] = json.dumps(dict(adapter))
     content = to_safetensors(tensors, metadata)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -85,9 +93,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not path.is_file():
         raise ValueError(f"no weights at {path}: expected a .safetensors, .pth or .pt file; check the path")
     with path.open("rb") as stream:
-        start = stream.read(4)
+        start = stream.read(9)
     metadata: Mapping[str, str] = {}
-    if start.startswith(PICKLE_STARTS):
+    if start.startswith(PICKLE_STARTS) and start[4:] != SAFETENSORS_START:
         tensors = _read_torch(path)
     else:
         tensors, metadata = _read_safetensors(path)
@@ -96,14 +104,20 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     else:
         architecture, config = _recognise(tensors, path)
     weights = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    return Checkpoint(architecture, weights, config, _json_object(metadata, "provenance", path))
+    provenance, adapter = (_json_object(metadata, key, path) for key in ("provenance", "adapter"))
+    return Checkpoint(architecture, weights, config, provenance, adapter)
 
 
 def build_network(checkpoint: Checkpoint) -> nn.Module:
     """Network in evaluation mode that owns the checkpoint's tensors.
 
-    Raises ValueError when the weights do not fit the architecture.
+    Raises ValueError when the weights do not fit the architecture, or belong to an adapter.
     """
+    if checkpoint.adapter:
+        raise ValueError(
+            f"these weights are an adapter of {checkpoint.adapter.get('base')!r}: expected a whole model; load them "
+            "with their base model by segmenter.load_weights"
+        )
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
         network = build(checkpoint.architecture, **checkpoint.config)
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}

@@ -33,7 +33,7 @@ NEAR_MM = 6.0  # clicks this close to a plane are drawn on it, hollow
 
 
 @dataclass(frozen=True)
-class _Plane:
+class Plane:
     """A slice through canonical (R, A, S) axes: axis cut, axes across and up, whether each runs right to left."""
 
     title: str
@@ -45,9 +45,9 @@ class _Plane:
 
 
 PLANES = (  # as radiologists and Slicer show them: the patient's right on the left, the face to the left
-    _Plane("Axial", 2, 0, 1, True, ("R", "L", "P", "A")),
-    _Plane("Coronal", 1, 0, 2, True, ("R", "L", "I", "S")),
-    _Plane("Sagittal", 0, 1, 2, True, ("A", "P", "I", "S")),
+    Plane("Axial", 2, 0, 1, True, ("R", "L", "P", "A")),
+    Plane("Coronal", 1, 0, 2, True, ("R", "L", "I", "S")),
+    Plane("Sagittal", 0, 1, 2, True, ("A", "P", "I", "S")),
 )
 
 
@@ -97,7 +97,8 @@ def write_preview(
     scene = _scene(image, mask, clicks, boxes)
     figure = Figure(figsize=(10, 10), dpi=160, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
-    low, high = _grey_window(scene)
+    planes = [np.take(scene.image, scene.center[axis], axis=axis).ravel() for axis in range(3)]
+    low, high = grey_range(np.concatenate(planes), scene.image[scene.mask])
     frame = _frame(scene)
     spots = ((0.015, 0.485), (0.505, 0.485), (0.015, 0.035), (0.505, 0.035))
     for plane, (left, bottom) in zip(PLANES, spots, strict=False):
@@ -144,15 +145,13 @@ def _scene(image: Image, mask: NDArray[np.bool_], clicks: Sequence[Click], boxes
     )
 
 
-def _grey_window(scene: _Scene) -> tuple[float, float]:
-    """Display range: a CT window that suits the structure, otherwise the percentiles of the three planes."""
-    planes = [np.take(scene.image, scene.center[a], axis=a).astype(np.float64).ravel() for a in range(3)]
-    values = np.concatenate(planes)
+def grey_range(shown: NDArray, inside: NDArray) -> tuple[float, float]:
+    """Display range for the grey values `shown`: a CT window that suits those inside the structure, or percentiles."""
+    values = shown.astype(np.float64).ravel()
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
     if values.min() <= -900 and values.max() <= 32767:  # Hounsfield units
-        inside = scene.image[scene.mask]
         level = float(np.median(inside)) if len(inside) else 40.0
         if level < -400:
             return -1350.0, 150.0  # lung
@@ -178,7 +177,7 @@ def _frame(scene: _Scene) -> NDArray[np.float64]:
 
 
 def _draw_plane(
-    axes: Axes, scene: _Scene, plane: _Plane, *, frame: NDArray[np.float64], grey: tuple[float, float]
+    axes: Axes, scene: _Scene, plane: Plane, *, frame: NDArray[np.float64], grey: tuple[float, float]
 ) -> None:
     across, up = plane.across, plane.up
     position = int(scene.center[plane.axis])
@@ -215,7 +214,7 @@ def _draw_click(axes: Axes, x: float, y: float, number: int, sign: bool, *, soli
                   weight="bold", path_effects=[withStroke(linewidth=2.5, foreground="black")])  # fmt: skip
 
 
-def _caption(scene: _Scene, plane: _Plane) -> str:
+def _caption(scene: _Scene, plane: Plane) -> str:
     return f"{plane.title}  {int(scene.center[plane.axis]) + 1} / {scene.image.shape[plane.axis]}"
 
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .checkpoint import build_network, load_checkpoint
+from .adapters import base_file, merged
+from .checkpoint import Checkpoint, build_network, load_checkpoint
 from .placement import Placement, describe, is_out_of_memory, placements_for
 from .protocol import Prediction
 
@@ -213,20 +214,26 @@ class TorchSegmenter:
 def load_segmenter(
     name_or_path: str | Path = "embedded", device: str = "auto", precision: str = "auto"
 ) -> TorchSegmenter:
-    """Model ready to encode: "embedded", the path of a weights file, or a name of the catalogue.
+    """Model ready to encode: "embedded", the path of a weights file or of an adapter, or a name of the catalogue.
 
     device: auto, cpu, cuda, cuda:N or mps; precision: auto, float32, bfloat16 or float16.
     Raises ValueError for an unknown or unavailable device and for missing, damaged or unknown weights.
     """
-    placements = placements_for(device, precision)
+    placements_for(device, precision)  # a wrong device is reported before a long read
     path = _locate(name_or_path)
-    checkpoint = load_checkpoint(path)
+    name = path.stem if Path(name_or_path) == path else str(name_or_path)
+    return segmenter_of(_whole(path), name=name, device=device, precision=precision)
+
+
+def segmenter_of(checkpoint: Checkpoint, *, name: str, device: str = "auto", precision: str = "auto") -> TorchSegmenter:
+    """A whole model as a segmenter; device and precision as in `load_segmenter`.
+
+    Raises ValueError for an unknown or unavailable device and for weights that cannot be used.
+    """
+    placements = placements_for(device, precision)
     network = build_network(checkpoint)
     if checkpoint.architecture not in TRAITS:
-        raise ValueError(
-            f"{path.name} is of architecture {checkpoint.architecture!r}: expected one of {', '.join(TRAITS)}"
-        )
-    name = path.stem if Path(name_or_path) == path else str(name_or_path)
+        raise ValueError(f"{name} is of architecture {checkpoint.architecture!r}: expected one of {', '.join(TRAITS)}")
     return TorchSegmenter(
         network,
         architecture=checkpoint.architecture,
@@ -234,6 +241,26 @@ def load_segmenter(
         placements=placements,
         name=name,
     )
+
+
+def load_weights(name_or_path: str | Path = "embedded") -> Checkpoint:
+    """Weights of a whole model, named as for `load_segmenter`; an adapter is merged into its base model.
+
+    Raises ValueError for missing, damaged or unknown weights, and for an adapter without the base it was trained on.
+    """
+    return _whole(_locate(name_or_path))
+
+
+def _whole(path: Path) -> Checkpoint:
+    checkpoint = load_checkpoint(path)
+    if not checkpoint.adapter:
+        return checkpoint
+    base = str(checkpoint.adapter.get("base"))
+    try:
+        loaded = load_checkpoint(_locate(base_file(base, path)))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is an adapter of {base!r}, which cannot be loaded: {error}") from error
+    return merged(loaded, checkpoint, name=path.name)
 
 
 def _locate(name_or_path: str | Path) -> Path:

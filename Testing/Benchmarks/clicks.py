@@ -16,7 +16,6 @@ import multiprocessing
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -31,7 +30,7 @@ from latency import machine
 from sam3dseg import Session
 from sam3dseg.imageio import Image
 from sam3dseg.prompts import Click
-from sam3dseg.simulated_user import next_click
+from sam3dseg_training.evaluation.clicking import clicks_to, largest_drop, play
 from structures import SETS, Structure, structures
 
 MEASURED = (1, 3, 5, 10)  # clicks
@@ -50,31 +49,15 @@ class Run:
     dice: tuple[float, ...]
     seconds: float
 
-    @property
-    def largest_drop(self) -> float:
-        """The most Dice that one click cost; 0 when none did."""
-        return max([0.0, *(a - b for a, b in zip(self.dice, self.dice[1:], strict=False))])
 
-    def clicks_to(self, dice: float) -> int | None:
-        """Clicks until `dice` is reached, or None."""
-        return next((n for n, value in enumerate(self.dice, start=1) if value >= dice), None)
-
-
-def play(
+def score(
     reference: NDArray[np.bool_], answer: Callable[[Click], NDArray[np.bool_]], *, clicks: int
 ) -> tuple[tuple[float, ...], float]:
     """Dice after each of `clicks` clicks of the simulated user, and the median seconds per answer."""
-    mask = np.zeros_like(reference)
-    scores: list[float] = []
-    seconds: list[float] = []
-    for _ in range(clicks):
-        click = next_click(reference, mask)
-        if click is not None:
-            start = time.perf_counter()
-            mask = answer(click)
-            seconds.append(time.perf_counter() - start)
-        scores.append(2 * np.count_nonzero(mask & reference) / (np.count_nonzero(mask) + np.count_nonzero(reference)))
-    return tuple(map(float, scores)), float(np.median(seconds))
+    turns = list(play(reference, answer, clicks=clicks))
+    sizes = [(turn.mask & reference).sum() / (turn.mask.sum() + reference.sum()) for turn in turns]
+    seconds = [turn.seconds for turn in turns if turn.seconds is not None]
+    return tuple(2 * float(size) for size in sizes), float(np.median(seconds))
 
 
 def session_answers(segmenter: Any, image: Image) -> Callable[[Click], NDArray[np.bool_]]:
@@ -105,7 +88,7 @@ def measure(structure: Structure, clicks: int, with_grow: bool) -> list[Run]:
         answers["Grow from seeds"] = grow_answers(image)
     runs = []
     for method, answer in answers.items():
-        dice, seconds = play(reference, answer, clicks=clicks)
+        dice, seconds = score(reference, answer, clicks=clicks)
         runs.append(Run(structure.set_name, structure.name, method, dice, seconds))
     return runs
 
@@ -144,10 +127,10 @@ def row(name: str, method: str, runs: Sequence[Run]) -> list[str]:
     cells = [name, method, str(len(runs))]
     cells += [f"{np.mean([run.dice[n - 1] for run in runs]):.3f}" if n <= clicks else "–" for n in MEASURED]
     for bar in (0.8, 0.9):
-        needed = [run.clicks_to(bar) for run in runs]
+        needed = [clicks_to(run.dice, bar) for run in runs]
         reached = sum(n is not None for n in needed) / len(runs)
         cells.append(f"{np.mean([n or clicks for n in needed]):.1f} ({reached:.0%})")
-    cells.append(f"{max(run.largest_drop for run in runs):.3f}")
+    cells.append(f"{max(largest_drop(run.dice) for run in runs):.3f}")
     cells.append(f"{np.median([run.seconds for run in runs]):.2f}")
     return cells
 

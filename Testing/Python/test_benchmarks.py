@@ -65,7 +65,7 @@ def test_missing_data_name_the_folder(tmp_path):
         structures(tmp_path, ["liver"])
 
 
-def test_play_scores_the_whole_image_and_stops_clicking_when_all_is_right(toy):
+def test_scores_are_of_the_whole_image_and_stops_clicking_when_all_is_right(toy):
     _, reference = toy
     half = reference.copy()
     half[20:] = False
@@ -76,19 +76,12 @@ def test_play_scores_the_whole_image_and_stops_clicking_when_all_is_right(toy):
         placed.append(click)
         return answers[len(placed) - 1]
 
-    dice, seconds = clicks.play(reference, answer, clicks=4)
+    dice, seconds = clicks.score(reference, answer, clicks=4)
     assert dice[0] == pytest.approx(2 * half.sum() / (half.sum() + reference.sum()))
     assert dice[1:] == (1.0, 1.0, 1.0)
     assert [click.is_foreground for click in placed] == [True, True]
     assert not half[placed[1].ijk]
     assert seconds >= 0
-
-
-def test_scores_of_a_run():
-    run = clicks.Run("total_ct", "label 1", "ours", (0.5, 0.85, 0.6, 0.8, 0.95), 0.1)
-    assert run.largest_drop == pytest.approx(0.25)
-    assert (run.clicks_to(0.8), run.clicks_to(0.9), run.clicks_to(0.99)) == (2, 5, None)
-    assert clicks.Run("total_ct", "label 1", "ours", (0.5,), 0.1).largest_drop == 0
 
 
 def test_table_has_a_row_per_set_and_method_and_counts_failures_with_all_clicks():

@@ -76,6 +76,17 @@ def test_half_precision_is_stored_as_such_and_loaded_as_float32(tmp_path, saved,
     assert {value.dtype for value in load_checkpoint(path).weights.values()} == {torch.float32}
 
 
+def test_a_header_length_that_begins_like_a_pickle(tmp_path, weights):
+    path = tmp_path / "small.safetensors"
+    for padding in range(0, 257, 8):
+        provenance = {"note": "x" * padding}
+        save_checkpoint(path, architecture="compact", config=SMALL, weights=weights, provenance=provenance)
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert load_checkpoint(path).provenance == provenance
+
+
 def test_interrupted_save_keeps_the_old_file(saved, weights, monkeypatch):
     before = saved.read_bytes()
 

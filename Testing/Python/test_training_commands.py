@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from sam3dseg_training.cli import parser
+from sam3dseg_training.cli import COMMANDS, overview
+from sam3dseg_training.configs.resolve import assignments, resolve
 from SAM3DSegmentLib.Page.TrainingCommands import (
     KNOWN,
     Command,
@@ -20,33 +20,37 @@ from SAM3DSegmentLib.Page.TrainingCommands import (
 SYNTHETIC = {command.name: command for command in KNOWN}["synthetic"]
 
 
+def resolved(words: list[str]):
+    """What the program makes of a command line."""
+    command = COMMANDS[words[0]]
+    return resolve(command.config, assignments(words[1:], positional=command.positional, flags=command.flags))
+
+
 def test_the_commands_are_those_of_the_program():
-    found = readCommands(parser().format_help())
-    (subparsers,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
-    assert [command.name for command in found] == list(subparsers.choices)
-    assert found[0].help == "train the embedded model on made-up volumes"
-    assert found[0].fields
+    found = {command.name: command for command in readCommands(overview())}
+    assert list(found) == list(COMMANDS)
+    assert all(command.help == COMMANDS[name].help for name, command in found.items())
+    assert found["synthetic"].fields
 
 
 def test_a_new_command_of_the_program_is_offered_without_a_form():
-    help_ = "usage: x\n\ncommands:\n  {prepare,fit}\n    prepare   cases to a cache\n    fit       train\n"
-    assert readCommands(help_) == (Command("prepare", "cases to a cache"), Command("fit", "train"))
+    help_ = "usage: x\n\ncommands:\n  {grind,polish}\n    grind   cases to a cache\n    polish       train\n"
+    assert readCommands(help_) == (Command("grind", "cases to a cache"), Command("polish", "train"))
     assert readCommands("Traceback: broken") == KNOWN
 
 
 def test_every_form_is_understood_by_the_program(tmp_path):
     for command in KNOWN:
         values = {field.name: field.default or str(tmp_path / field.name) for field in command.fields}
-        parsed = parser().parse_args(command.arguments(values))
-        assert parsed.command == command.name
+        assert resolved(command.arguments(values)).out == values.get("result", values["run"])
 
 
 def test_arguments_of_a_form():
     words = SYNTHETIC.arguments({"run": "/r un", "minutes": "5"}, "--seed 3 --label-maps 'a b'")
     assert words == ["synthetic", "--out", "/r un", "--minutes", "5", "--seed", "3", "--label-maps", "a b"]
     assert commandLine(words[:3]) == "sam3dseg-train synthetic --out '/r un'"
-    parsed = parser().parse_args(words)
-    assert (parsed.minutes, parsed.seed, parsed.label_maps) == (5.0, 3, "a b")
+    config = resolved(words)
+    assert (config.minutes, config.seed, config.label_maps) == (5.0, 3, "a b")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,16 @@ def test_an_adapter_is_told_by_its_tensors(tmp_path):
     assert weights.licence == "CC-BY-4.0"
 
 
+def test_a_header_length_that_begins_like_a_pickle(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    for padding in range(0, 257, 8):
+        save_file({"a": np.zeros(4, np.float32)}, path, {"architecture": "compact", "note": "x" * padding})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert inspectWeights(path).architecture == "compact"
+
+
 def test_pytorch_files_are_recognised_without_reading_the_pickle(tmp_path):
     path = tmp_path / "mine.pth"
     with zipfile.ZipFile(path, "w") as archive:

@@ -1,108 +1,162 @@
-"""`sam3dseg-train`: training without a screen."""
+"""`sam3dseg-train`: training without a screen.  `sam3dseg-train COMMAND key=value …`"""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import MISSING, dataclass
+from importlib import import_module
 
-LABEL_MAP_SOURCES = [
-    {"name": "SynthSeg training label maps (brain)", "licence": "Apache-2.0", "used": "label maps only, no images"},
-    {"name": "NiiVue demo label map (torso)", "licence": "BSD-2-Clause", "used": "label map only, no image"},
-]
+from .configs.evaluate import EvaluateConfig, FewShotConfig, VisualizeConfig
+from .configs.export import ExportConfig
+from .configs.fit import FitConfig
+from .configs.options import keys_of, words_for
+from .configs.prepare import PrepareConfig
+from .configs.resolve import assignments, resolve
+from .configs.synthetic import SyntheticConfig
+
+MISSING_PACKAGE = "install what training needs: pip install 'sam3dseg[training]'"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line, without importing torch."""
-    root = argparse.ArgumentParser(
-        prog="sam3dseg-train", description="Train click segmentation models without a screen."
-    )
-    commands = root.add_subparsers(dest="command", required=True)
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: what it does in one line, its settings, and the function that does it, as "module:name"."""
 
-    synthetic = commands.add_parser(
-        "synthetic",
-        help="train the embedded model on made-up volumes",
-        description="Train the embedded model on made-up volumes alone. Started again with the same --out, it goes on.",
-    )
-    synthetic.add_argument("--out", type=Path, required=True, help="folder of the run")
-    synthetic.add_argument("--init", type=Path, help="folder of a run whose weights to start from")
-    synthetic.add_argument("--minutes", type=float, default=60.0, help="length of the schedule in minutes of training")
-    synthetic.add_argument("--steps", type=int, default=0, help="length of the schedule in steps, instead of minutes")
-    synthetic.add_argument("--window", type=int, default=64, help="window size in voxels, a multiple of 16")
-    synthetic.add_argument("--batch", type=int, default=4, help="windows per step")
-    synthetic.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
-    synthetic.add_argument(
-        "--label-maps", help="folder of real label maps (NIfTI) to mix in; their images are not needed"
-    )
-    synthetic.add_argument("--seed", type=int, default=0)
-    synthetic.add_argument("--workers", type=int, default=1, help="processes that make volumes")
-    synthetic.add_argument("--threads", type=int, default=0, help="threads of the training process (0: torch's choice)")
+    help: str
+    config: type
+    run: str
+    examples: tuple[str, ...]
+    positional: str = ""
+    flags: tuple[str, ...] = ()
 
-    export = commands.add_parser(
-        "export",
-        help="write a trained model as a file that the effect loads",
-        description="Write the averaged weights of the last of RUNS in half precision.",
-    )
-    export.add_argument("runs", nargs="+", type=Path, help="run folders, in the order they were trained")
-    export.add_argument("-o", "--out", type=Path, required=True, help="the .safetensors file to write")
-    export.add_argument("--recipe", default="", help="the commands that trained it, kept in the file")
-    export.add_argument("--synthetic-only", action="store_true", help="no real label maps were used")
-    return root
+
+COMMANDS = {
+    "prepare": Command(
+        "check a folder of cases and keep what training needs",
+        PrepareConfig,
+        "data.prepare:prepare",
+        ("prepare data=Task04_Hippocampus out=cache", "prepare data=[setA,setB] out=cache scheduler=tcp://host:8786"),
+    ),
+    "fit": Command(
+        "fine-tune a model on prepared cases",
+        FitConfig,
+        "tuning.fit:fit",
+        (
+            "fit data=cache out=runs/mine minutes=20",
+            "fit model=sam-med3d-turbo data=cache out=runs/big tune=lora lora.rank=16 loss.sdf=0.5",
+            "fit data=cache out=runs/small tune=decoder embeddings.windows=4",
+            "fit data=union out=runs/general tune=full; sam3dseg-train fit data=cache out=runs/mine init=runs/general",
+            "fit data=cache out=runs/a tune=encoder; sam3dseg-train fit data=cache out=runs/b tune=full init=runs/a",
+            "fit config=runs/mine/config.yaml out=runs/again",
+        ),
+    ),
+    "evaluate": Command(
+        "measure a model after 1 to N simulated clicks",
+        EvaluateConfig,
+        "evaluation.evaluate:evaluate",
+        ("evaluate model=mine.safetensors baseline=embedded data=cache out=report",),
+    ),
+    "visualize": Command(
+        "pictures and meshes of references and results",
+        VisualizeConfig,
+        "evaluation.visualize:visualize",
+        ("visualize model=mine.safetensors baseline=embedded data=cache out=pictures",),
+    ),
+    "export": Command(
+        "write a trained model as a file that the effect loads",
+        ExportConfig,
+        "tuning.export:export",
+        ("export runs/mine out=mine.safetensors", "export runs/mine out=mine.safetensors form=merged"),
+        positional="runs",
+        flags=("synthetic_only",),
+    ),
+    "fewshot": Command(
+        "a picture of Dice over the number of training cases",
+        FewShotConfig,
+        "evaluation.fewshot:fewshot",
+        ("fewshot reports/1 reports/5 reports/10 reports/50 out=few-shot.png",),
+        positional="reports",
+    ),
+    "synthetic": Command(
+        "train the embedded model on made-up volumes",
+        SyntheticConfig,
+        "pretrain:pretrain",
+        (
+            "synthetic out=runs/narrow minutes=34",
+            "synthetic out=runs/wide init=runs/narrow window=80 batch=3 optim.rate=8e-4 minutes=15",
+        ),
+    ),
+}
+
+
+def overview() -> str:
+    """What `sam3dseg-train --help` says."""
+    lines = [
+        f"usage: sam3dseg-train {{{','.join(COMMANDS)}}} key=value …",
+        "",
+        "Train click segmentation models without a screen.",
+        "",
+        "commands:",
+        *(f"  {name:<11} {command.help}" for name, command in COMMANDS.items()),
+        "",
+        "`sam3dseg-train COMMAND --help` explains every setting; `--key value` is taken as well as key=value.",
+    ]
+    return "\n".join(lines)
+
+
+def explanation(name: str) -> str:
+    """What `sam3dseg-train COMMAND --help` says: purpose, examples, and every key with its kind and default."""
+    command = COMMANDS[name]
+    doc = " ".join((command.config.__doc__ or "").split())
+    lines = [f"usage: sam3dseg-train {name} key=value …", "", doc, "", "examples:"]
+    lines += [f"  sam3dseg-train {example}" for example in command.examples]
+    lines += ["", "settings:"]
+    for key, entry, kind in keys_of(command.config):
+        facts = entry.metadata
+        default = entry.default if entry.default is not MISSING else entry.default_factory()
+        allowed = " | ".join(facts["choices"]) if facts["choices"] else words_for(kind)
+        state = "needed" if facts["required"] else f"default {default!r}"
+        lines += [f"  {key}", f"      {facts['help']} ({allowed}; {state})"]
+    lines += ["", "  config=FILE", "      start from the config.yaml beside a run"]
+    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it went well, 2 with one readable line when the input was bad."""
-    arguments = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if words else 2
+    name, *rest = words
+    if name in COMMANDS and any(word in ("-h", "--help") for word in rest):
+        print(explanation(name))
+        return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        return {"synthetic": _synthetic, "export": _export}[arguments.command](arguments)
+        _run(name, rest)
     except (ValueError, OSError) as error:
         print(f"sam3dseg-train: {error}", file=sys.stderr)
         return 2
-
-
-def _synthetic(arguments: argparse.Namespace) -> int:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the makers of volumes would fight the network for cores
-    from .loop import LoopConfig
-    from .pretrain import PretrainConfig, pretrain
-    from .synthesis.dataset import SynthesisConfig
-
-    if arguments.window < 32 or arguments.window % 16:
-        raise ValueError(f"--window must be a multiple of 16 and at least 32, not {arguments.window}")
-    if arguments.label_maps and not Path(arguments.label_maps).is_dir():
-        raise ValueError(f"--label-maps must be a folder of NIfTI label maps; there is none at {arguments.label_maps}")
-    pretrain(
-        PretrainConfig(
-            out=arguments.out,
-            init=arguments.init,
-            batch=arguments.batch,
-            workers=arguments.workers,
-            threads=arguments.threads,
-            synthesis=SynthesisConfig(window=arguments.window, label_maps=arguments.label_maps, seed=arguments.seed),
-            loop=LoopConfig(minutes=arguments.minutes, steps=arguments.steps, learning_rate=arguments.rate),
-        )
-    )
+    except ModuleNotFoundError as error:
+        print(f"sam3dseg-train: {error}; {MISSING_PACKAGE}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"sam3dseg-train: {str(error) or 'stopped; the same command goes on'}", file=sys.stderr)
+        return 128 + getattr(error, "signal", signal.SIGINT)
     return 0
 
 
-def _export(arguments: argparse.Namespace) -> int:
-    from .pretrain import export
-
-    described = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    data = [{"name": "volumes synthesised by sam3dseg_training.synthesis", "licence": "Apache-2.0"}]
-    export(
-        arguments.runs,
-        arguments.out,
-        data=data if arguments.synthetic_only else data + LABEL_MAP_SOURCES,
-        command=arguments.recipe or "sam3dseg-train export " + " ".join(map(str, arguments.runs)),
-        commit=described.stdout.strip() or "unknown",
-    )
-    print(f"wrote {arguments.out} ({arguments.out.stat().st_size / 1e6:.1f} MB)")
-    return 0
+def _run(name: str, words: Sequence[str]) -> None:
+    if name not in COMMANDS:
+        raise ValueError(f"unknown command {name!r}: expected one of {', '.join(COMMANDS)}")
+    command = COMMANDS[name]
+    config = resolve(command.config, assignments(words, positional=command.positional, flags=command.flags))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the makers of samples would fight the network for cores
+    module, function = command.run.split(":")
+    getattr(import_module(f".{module}", __package__), function)(config)
 
 
 if __name__ == "__main__":

@@ -2,118 +2,189 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam3dseg.simulated_user import next_click
+from .configs.clicks import ClickConfig
+from .configs.losses import LossConfig
+from .losses import (
+    deep_supervision_loss,
+    deep_supervision_weights,
+    dice_loss,
+    hard_dice,
+    iou_loss,
+    mask_loss,
+    multi_choice_loss,
+    sdf_loss,
+    soft_iou,
+)
+from .training_user import PATIENT, TrainingUser
+from .tuning.parts import keep_frozen_in_eval
+from .weighting import AdaptiveWeights, FixedWeights
 
-from .losses import dice_ce_loss, dice_loss, multi_choice_loss, soft_iou
-
-NOT_A_POINT = -1
-
-
-@dataclass(frozen=True, slots=True)
-class ClickTrainingConfig:
-    """How a training user behaves and what the rounds weigh."""
-
-    max_rounds: int = 6
-    random_click_share: float = 0.4  # clicks anywhere in the error instead of at its deepest point
-    forget_mask_share: float = 0.1  # rounds that do not get the previous logits back
-    jitter: float = 0.5  # window voxels
-    multi_weight: float = 0.5
-    iou_weight: float = 0.2
-    match_weight: float = 0.15  # for each stride, once per target
-    drop_weight: float = 0.5  # on what a click makes worse than the mask it was meant to correct
-
-
-class TrainingUser:
-    """Keeps one list of clicks per window of a batch and adds to it where the mask is wrong."""
-
-    def __init__(self, rng: np.random.Generator, targets: Tensor, config: ClickTrainingConfig) -> None:
-        self.rng, self.config = rng, config
-        self.references = (targets[:, 0] > 0.5).numpy()  # (B, d, h, w) at stride 2
-        self.points: list[list[np.ndarray]] = [[] for _ in self.references]
-        self.labels: list[list[int]] = [[] for _ in self.references]
-
-    def click(self, logits: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One more click per window, given the last logits (B, 1, d, h, w) -> points (B, N, 3), labels (B, N)."""
-        for b, reference in enumerate(self.references):
-            mask = None if logits is None else (logits[b, 0] > 0).numpy()
-            loose = self.rng if self.rng.random() < self.config.random_click_share else None
-            click = next_click(reference, mask, rng=loose)
-            if click is None:
-                continue
-            jitter = self.rng.uniform(-self.config.jitter, self.config.jitter, 3)
-            self.points[b].append(2 * np.array(click.ijk) + 0.5 + jitter)
-            self.labels[b].append(int(click.is_foreground))
-        longest = max(len(points) for points in self.points)
-        points = np.zeros((len(self.points), longest, 3), np.float32)
-        labels = np.full((len(self.points), longest), NOT_A_POINT, np.float32)
-        for b in range(len(self.points)):
-            count = len(self.points[b])
-            if count:
-                points[b, :count], labels[b, :count] = self.points[b], self.labels[b]
-        return torch.from_numpy(points), torch.from_numpy(labels)
+CLICK_STREAM, ROUND_STREAM = 0, 1  # independent random numbers from one seed
 
 
-def round_loss(logits: Tensor, iou: Tensor, target: Tensor, config: ClickTrainingConfig) -> Tensor:
-    """Single mask, best of the alternatives, and predicted IoU: logits (B, 4, ...), iou (B, 4) -> scalar."""
-    logits = logits.float()
-    masks = dice_ce_loss(logits, target)  # (B, 4)
-    reached = soft_iou(logits.detach(), target)
-    judged = (iou.float() - reached).square().mean()
-    best = multi_choice_loss(masks[:, 1:]).mean()
-    return masks[:, 0].mean() + config.multi_weight * best + config.iou_weight * judged
+def encode_features(network: Any, image: Tensor) -> Any:
+    """Windows (B, C, n, n, n) -> what the image encoder makes of them; without gradients when it is frozen."""
+    encoder = network.image_encoder
+    trains = torch.is_grad_enabled() and any(value.requires_grad for value in encoder.parameters())
+    with torch.set_grad_enabled(trains):
+        return encoder(image.contiguous(memory_format=torch.channels_last_3d))
 
 
-def click_rounds(
-    network: nn.Module, batch: dict[str, Tensor], rng: np.random.Generator, config: ClickTrainingConfig
-) -> tuple[Tensor, dict[str, float]]:
-    """Encode a batch once, click each target for some rounds -> mean loss, Dice after the first and the last click.
+def embedding_of(network: Any, image: Tensor | None, features: Any) -> Any:
+    """What the decoder reads: the features, and for the compact network what it prepares of them and the image."""
+    prepare = getattr(network.mask_decoder, "prepare", None)
+    return features if prepare is None else prepare(image, features)
 
-    batch: image (B, 2, n, n, n), targets (B, T, n/2, n/2, n/2).
+
+class ClickObjective(nn.Module):
+    """A network together with what it is trained for, as one module: one forward per step, on any number of devices.
+
+    stride: window voxels per cell of the logits; starts_from_zeros: the first prompt comes with an all-zero mask; both
+    as the architecture's traits say.
     """
-    embedding = network.encode_image(batch["image"])
-    total, terms, first, last = batch["image"].new_zeros(()), 0, [], []
-    rounds = int(rng.integers(1, config.max_rounds + 1))
-    for index in range(batch["targets"].shape[1]):
-        target = batch["targets"][:, index : index + 1]
-        user = TrainingUser(rng, target, config)
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        clicks: ClickConfig,
+        loss: LossConfig,
+        seed: int,
+        stride: int = 2,
+        starts_from_zeros: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network: Any = network
+        self.clicks, self.loss, self.seed = clicks, loss, seed
+        self.stride, self.starts_from_zeros = stride, starts_from_zeros
+        self.has_matches = loss.match > 0 and hasattr(network, "match_masks")
+        weights = {name: getattr(loss, name) for name in ("mask", "multi", "iou", "drop", "sdf")}
+        weights["match"] = loss.match if self.has_matches else 0.0
+        self.weighting = AdaptiveWeights(weights) if loss.adaptive else FixedWeights(weights)
+
+    def train(self, mode: bool = True) -> ClickObjective:
+        """As every module's, but what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            keep_frozen_in_eval(self.network)
+        return self
+
+    def forward(
+        self, batch: dict[str, Any], numbers: Sequence[int], *, draw: int = 0, rounds: int = 0
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Mean loss of a batch and what is worth knowing of it.
+
+        batch: image (B, C, n, n, n), targets (B, T, m, m, m) in [0, 1], and where the loss asks for it sdf (B, T, m, m,
+        m) in mm; `features` in place of what the image encoder gives, if that was computed before.
+        numbers: (B,) which samples these are, draw: which batch: all random choices follow from them and the seed.
+        rounds: 0 trains; otherwise so many patient clicks are judged, and the loss is one minus their mean Dice.
+        """
+        if rounds:
+            with torch.no_grad():
+                return self._judge(self.embed(batch), batch, rounds)
+        embedding = self.embed(batch)
+        shared = np.random.default_rng((self.seed, ROUND_STREAM, draw))
+        turns = int(shared.integers(1, self.clicks.rounds + 1))
+        terms: dict[str, list[Tensor]] = defaultdict(list)
+        first, last = [], []
+        for index in range(batch["targets"].shape[1]):
+            target = batch["targets"][:, index : index + 1]
+            distance = self._distance(batch, index)
+            rngs = [np.random.default_rng((self.seed, CLICK_STREAM, int(number), index)) for number in numbers]
+            dice = self._train_target(embedding, target, distance, rngs, shared, turns, terms)
+            first.append(dice[0])
+            last.append(dice[-1])
+        steps = turns * batch["targets"].shape[1]
+        means = {name: torch.stack(values).sum() / steps for name, values in terms.items()}
+        measures = {"dice_first": float(np.mean(first)), "dice_last": float(np.mean(last)), "rounds": float(turns)}
+        return self.weighting(means), measures
+
+    def embed(self, batch: dict[str, Any]) -> Any:
+        """What the decoder reads, from the image or from encodings made before."""
+        features = batch["features"] if "features" in batch else encode_features(self.network, batch["image"])
+        return embedding_of(self.network, batch.get("image"), features)
+
+    def _distance(self, batch: dict[str, Any], index: int) -> Tensor | None:
+        """The signed distances of one target (B, 1, m, m, m) in mm, where the loss asks for them."""
+        if self.loss.sdf == 0:
+            return None
+        if "sdf" not in batch:
+            raise ValueError(f"loss.sdf={self.loss.sdf} needs signed distances: prepare the data with sdf=true")
+        return batch["sdf"][:, index : index + 1]
+
+    def _train_target(
+        self,
+        embedding: Any,
+        target: Tensor,
+        distance: Tensor | None,
+        rngs: list[np.random.Generator],
+        shared: np.random.Generator,
+        turns: int,
+        terms: dict[str, list[Tensor]],
+    ) -> list[float]:
+        """Click one target (B, 1, m, m, m) for some turns; adds to the terms and gives the Dice after every turn."""
+        user = TrainingUser(rngs, target, self.clicks, self.stride)
         previous: Tensor | None = None
         reached: Tensor | None = None  # Dice loss of the mask before the click
-        for turn in range(rounds):
-            points, labels = user.click(previous)
-            fed = None if previous is None or rng.random() < config.forget_mask_share else previous
-            sparse, dense = network.encode_prompts(points, labels, fed, grid=tuple(target.shape[2:]))
-            logits, iou = network.decode_masks(embedding, sparse, dense)
-            total = total + round_loss(logits, iou, target, config)
-            now = dice_loss(logits[:, :1].float(), target)
-            if reached is not None and fed is not None:
-                total = total + config.drop_weight * F.relu(now - reached).mean()
-            terms, reached = terms + 1, now.detach()
-            previous = logits[:, :1].detach().float()
-            if turn == 0:
-                first.append(mean_dice(previous, target))
-        last.append(mean_dice(previous, target))
-        total = total + rounds * config.match_weight * match_loss(network.match_masks(embedding, sparse), target)
-    return total / terms, {"dice_first": float(np.mean(first)), "dice_last": float(np.mean(last)), "rounds": rounds}
+        dice = []
+        for _ in range(turns):
+            points, labels = (t.to(target.device) for t in user.click(previous))
+            fed = None if previous is None or shared.random() < self.clicks.forget_share else previous
+            sparse, dense = self.prompts(points, labels, fed, target)
+            logits, iou = self.network.decode_masks(embedding, sparse, dense)
+            logits = logits.float()
+            self._add_mask_terms(terms, logits, iou.float(), target)
+            now = dice_loss(logits[:, :1], target)
+            if reached is not None and fed is not None and self.loss.drop > 0:
+                terms["drop"].append(F.relu(now - reached).mean())
+            if distance is not None:
+                terms["sdf"].append(sdf_loss(logits[:, :1], distance).mean())
+            reached, previous = now.detach(), logits[:, :1].detach()
+            dice.append(float(hard_dice(previous, target).mean()))
+        if self.has_matches:
+            outputs = self.network.match_masks(embedding, sparse)
+            halving = self.loss.match_levels == "halving"
+            levels = deep_supervision_weights(len(outputs)) if halving else (1.0,) * len(outputs)
+            terms["match"].append(turns * deep_supervision_loss(outputs, target, levels))
+        return dice
 
+    def _add_mask_terms(self, terms: dict[str, list[Tensor]], logits: Tensor, iou: Tensor, target: Tensor) -> None:
+        """Single mask, best of the alternatives, and predicted IoU: logits (B, 4, ...), iou (B, 4)."""
+        masks = mask_loss(logits, target, self.loss.kind)  # (B, 4)
+        terms["mask"].append(masks[:, 0].mean())
+        terms["multi"].append(multi_choice_loss(masks[:, 1:]).mean())
+        if self.loss.iou > 0:
+            terms["iou"].append(iou_loss(iou, soft_iou(logits.detach(), target), self.loss.iou_kind).mean())
 
-def match_loss(masks: list[Tensor], target: Tensor) -> Tensor:
-    """Deep supervision of the click matches: logits (B, 1, ...) per stride, each against the target at its stride."""
-    total = target.new_zeros(())
-    for logits in masks:
-        pooled = F.adaptive_avg_pool3d(target, logits.shape[2:])
-        total = total + dice_ce_loss(logits.float(), pooled).mean()
-    return total
+    def prompts(self, points: Tensor, labels: Tensor, fed: Tensor | None, target: Tensor) -> tuple[Tensor, Any]:
+        """Encode clicks (B, N, 3), (B, N) and the logits fed back (B, 1, m, m, m) or None."""
+        if fed is None and self.starts_from_zeros:
+            fed = torch.zeros_like(target)
+        if fed is not None:
+            return self.network.encode_prompts(points, labels, fed)
+        return self.network.encode_prompts(points, labels, None, grid=tuple(target.shape[2:]))
 
-
-def mean_dice(logits: Tensor, target: Tensor) -> float:
-    """Mean over the batch of the Dice of logits > 0 with target > 0.5."""
-    mask, reference = logits > 0, target > 0.5
-    overlap = 2 * (mask & reference).sum((1, 2, 3, 4)) / (mask.sum((1, 2, 3, 4)) + reference.sum((1, 2, 3, 4)))
-    return float(overlap.mean())
+    def _judge(self, embedding: Any, batch: dict[str, Any], rounds: int) -> tuple[Tensor, dict[str, float]]:
+        """Dice after every one of `rounds` patient clicks, as an evaluation would make them."""
+        dice = np.zeros(rounds)
+        count = batch["targets"].shape[1]
+        for index in range(count):
+            target = batch["targets"][:, index : index + 1]
+            rngs = [np.random.default_rng(0) for _ in target]
+            user, previous = TrainingUser(rngs, target, PATIENT, self.stride), None
+            for turn in range(rounds):
+                points, labels = (t.to(target.device) for t in user.click(previous))
+                sparse, dense = self.prompts(points, labels, previous, target)
+                previous = self.network.decode_masks(embedding, sparse, dense)[0][:, :1].float()
+                dice[turn] += float(hard_dice(previous, target).mean()) / count
+        measures = {f"dice_{turn + 1}": float(value) for turn, value in enumerate(dice)}
+        return 1 - torch.tensor(dice.mean(), dtype=torch.float32), measures

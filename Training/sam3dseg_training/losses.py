@@ -1,12 +1,16 @@
-"""Losses on mask logits and predicted IoU.  B windows, M masks, spatial axes last."""
+"""Losses on mask logits and predicted IoU.  B windows, M masks, spatial axes last; each gives one number per mask."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SPATIAL = (-3, -2, -1)
+FOCUS = 2.0
+SURFACE_MM = 5.0
 
 
 def dice_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0) -> Tensor:
@@ -28,9 +32,66 @@ def dice_ce_loss(logits: Tensor, target: Tensor) -> Tensor:
     return dice_loss(logits, target) + entropy / (4 * target.sum(SPATIAL) + 0.05 * voxels)
 
 
+def focal_loss(logits: Tensor, target: Tensor, *, focus: float = FOCUS) -> Tensor:
+    """Mean of (1 − p_t)^γ · CE, p_t the probability given to the truth; -> (B, M) (Lin et al., arXiv 1708.02002)."""
+    from monai.losses import FocalLoss
+
+    target = target.expand_as(logits)
+    return FocalLoss(gamma=focus, reduction="none")(logits, target).mean(SPATIAL)
+
+
+def mask_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
+    """The loss named by `configs.losses.MASK_LOSSES`; dice_focal is Dice + 20 focal, as in SAM; -> (B, M)."""
+    if kind == "dice_ce":
+        return dice_ce_loss(logits, target)
+    if kind == "dice":
+        return dice_loss(logits, target)
+    if kind == "focal":
+        return focal_loss(logits, target)
+    if kind == "dice_focal":
+        return dice_loss(logits, target) + 20 * focal_loss(logits, target)
+    raise ValueError(f"unknown mask loss {kind!r}: expected dice_ce, dice, focal or dice_focal")
+
+
+def iou_loss(predicted: Tensor, reached: Tensor, kind: str) -> Tensor:
+    """Predicted against reached IoU (B, M) -> (B, M): "mse", or "smooth_l1" (Girshick, arXiv 1504.08083)."""
+    if kind == "mse":
+        return (predicted - reached).square()
+    if kind == "smooth_l1":
+        return F.smooth_l1_loss(predicted, reached, reduction="none")
+    raise ValueError(f"unknown IoU loss {kind!r}: expected mse or smooth_l1")
+
+
+def sdf_loss(logits: Tensor, distance_mm: Tensor, *, limit_mm: float = SURFACE_MM) -> Tensor:
+    """Mean of |clamp(−logits, ±δ) − clamp(d, ±δ)| / δ: the logits as a signed distance field; -> (B, M).
+
+    The clamped L1 distance of DeepSDF (Park et al., arXiv 1901.05103), one logit standing for one millimetre.
+    distance_mm (B, 1, ...): signed distance to the surface in mm, negative inside.
+    """
+    found, wanted = -logits.clamp(-limit_mm, limit_mm), distance_mm.clamp(-limit_mm, limit_mm)
+    return ((found - wanted).abs() / limit_mm).mean(SPATIAL)
+
+
 def multi_choice_loss(losses: Tensor) -> Tensor:
     """Only the best of several masks is trained: (B, M) -> (B,) (Guzmán-Rivera et al., NeurIPS 2012; SAM 2023)."""
     return losses.min(dim=1).values
+
+
+def deep_supervision_weights(levels: int) -> tuple[float, ...]:
+    """Weights of outputs from the finest to the coarsest, halved each time, summing to one: (8, 4, 2, 1) / 15.
+
+    nnU-Net (Isensee et al., 2021) and SAM-3D (2023).
+    """
+    return tuple(2.0 ** (levels - 1 - level) / (2**levels - 1) for level in range(levels))
+
+
+def deep_supervision_loss(outputs: Sequence[Tensor], target: Tensor, weights: Sequence[float]) -> Tensor:
+    """Σ w_l · DiceCE(outputs_l, target at the size of output l); outputs (B, 1, ...), finest first -> scalar."""
+    total = target.new_zeros(())
+    for weight, logits in zip(weights, outputs, strict=True):
+        pooled = F.adaptive_avg_pool3d(target, logits.shape[2:])
+        total = total + weight * dice_ce_loss(logits.float(), pooled).mean()
+    return total
 
 
 def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
@@ -38,3 +99,10 @@ def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
     mask, reference = logits > 0, (target > 0.5).expand_as(logits)
     union = (mask | reference).sum(SPATIAL)
     return (mask & reference).sum(SPATIAL) / union.clamp(min=1)
+
+
+def hard_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice of the masks at logit 0 with the target at one half; -> (B, M); two empty masks agree fully."""
+    mask, reference = logits > 0, (target > 0.5).expand_as(logits)
+    both = mask.sum(SPATIAL) + reference.sum(SPATIAL)
+    return torch.where(both > 0, 2 * (mask & reference).sum(SPATIAL) / both.clamp(min=1), 1.0)

@@ -1,81 +1,79 @@
-"""Train the embedded model on made-up volumes alone: `sam3dseg-train synthetic --out runs/embedded`."""
+"""Train the embedded model on made-up volumes alone: `sam3dseg-train synthetic out=runs/embedded`."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from sam3dseg.checkpoint import save_checkpoint
 from sam3dseg.models import build
 
-from .click_training import ClickTrainingConfig, click_rounds
+from .click_training import ClickObjective
+from .configs.resolve import changed_settings, save
+from .configs.synthetic import SyntheticConfig
+from .devices import check_window, launch
 from .loop import LoopConfig, Trainer
+from .memory import explained
+from .run_state import LAST, read_state
+from .stopping import leave_to_parent
 from .synthesis.dataset import SynthesisConfig, SyntheticWindows
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class PretrainConfig:
-    """One run: what is drawn, how it is clicked, how long it trains, and where the result goes."""
-
-    out: Path
-    init: Path | None = None  # a run folder whose averaged weights to start from
-    batch: int = 4
-    workers: int = 1
-    threads: int = 0  # 0: as many as torch chooses
-    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
-    clicks: ClickTrainingConfig = field(default_factory=ClickTrainingConfig)
-    loop: LoopConfig = field(default_factory=LoopConfig)
+ARCHITECTURE = "compact"
+AHEAD = 8  # batches that a worker has ready
 
 
-def pretrain(config: PretrainConfig) -> Trainer:
-    """Run or resume a training; returns the trainer when its schedule is over."""
-    torch.manual_seed(config.synthesis.seed)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    network = build("compact").to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    if config.init is not None:
-        network.load_state_dict(torch.load(config.init / "last.pt", weights_only=True)["average"])
-    trainer = Trainer(network, config.loop, config.out)
-    if trainer.resume():
-        logger.info("going on at step %d, %.1f minutes", trainer.step, trainer.seconds / 60)
-    # a resumed run draws new volumes instead of the ones it has seen
-    synthesis = SynthesisConfig(**{**asdict(config.synthesis), "seed": config.synthesis.seed + trainer.step})
-    loader = DataLoader(
-        SyntheticWindows(synthesis),
-        batch_size=config.batch,
-        num_workers=config.workers,
-        prefetch_factor=8 if config.workers else None,
-    )
-    rng = np.random.default_rng((config.synthesis.seed, trainer.step))
-    trainer.run(iter(loader), lambda batch: click_rounds(network, batch, rng, config.clicks))
+def pretrain(config: SyntheticConfig) -> Trainer:
+    """Run or resume a training; returns the trainer when its schedule is over.
+
+    Raises ValueError for label maps that are not there, and for a run folder that does not fit.
+    """
+    if config.label_maps and not Path(config.label_maps).is_dir():
+        raise ValueError(f"label_maps must be a folder of NIfTI label maps; there is none at {config.label_maps}")
+    started_from = read_state(Path(config.init) / LAST)["average"] if config.init else None
+    fabric = launch(config.compute)
+    check_window(fabric, config.compute, "window", config.window)
+    torch.manual_seed(config.seed)
+    network = build(ARCHITECTURE).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if started_from is not None:
+        network.load_state_dict(started_from)
+    objective = ClickObjective(network, clicks=config.clicks, loss=config.loss, seed=config.seed)
+    loop = LoopConfig(config.minutes, config.steps, config.seed, config.optim, config.compute, record=config.record)
+    balance = list(objective.weighting.parameters()), config.loss.adaptive_rate
+    folder = Path(config.out)
+    with explained(config):
+        trainer = Trainer(objective, {"all": list(network.parameters())}, loop, folder, fabric=fabric, balance=balance)
+        if trainer.resume():
+            logger.info("going on at step %d, %.1f minutes", trainer.step, trainer.seconds / 60)
+        if fabric.is_global_zero:
+            changed = changed_settings(config, folder)
+            if changed:
+                logger.warning("going on with other settings than before: %s", ", ".join(changed))
+            save(config, folder)
+        trainer.run(lambda first: _batches(config, first, fabric.global_rank, fabric.world_size))
     return trainer
 
 
-def export(runs: list[Path], path: Path, *, data: list[dict[str, str]], command: str, commit: str) -> None:
-    """Write the averaged weights of the last run as a half-precision checkpoint that `load_segmenter` takes.
-
-    runs: the folders in the order they were trained, for the provenance.
-    Raises ValueError when the last has no weights.
-    """
-    last = runs[-1] / "last.pt"
-    if not last.exists():
-        raise ValueError(
-            f"expected a training state at {last}: train first with `sam3dseg-train synthetic --out {runs[-1]}`"
-        )
-    steps = [torch.load(run / "last.pt", weights_only=True) for run in runs if (run / "last.pt").exists()]
-    provenance = {
-        "commit": commit,
-        "command": command,
-        "steps": [state["step"] for state in steps],
-        "minutes": [round(state["seconds"] / 60, 1) for state in steps],
-        "data": data,
-    }
-    weights = {name: value.half().contiguous() for name, value in steps[-1]["average"].items()}
-    save_checkpoint(path, architecture="compact", config={}, weights=weights, provenance=provenance)
+def _batches(config: SyntheticConfig, first: int, rank: int, world: int) -> Iterator[dict[str, Any]]:
+    """Endless batches of this process; a resumed run draws new volumes instead of the ones it has seen."""
+    synthesis = SynthesisConfig(
+        window=config.window, label_maps=config.label_maps or None, seed=config.seed + first * world + rank
+    )
+    workers = config.compute.workers
+    loader = DataLoader(
+        SyntheticWindows(synthesis),
+        batch_size=config.batch,
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
+        worker_init_fn=leave_to_parent,
+    )
+    for batch in loader:
+        count = len(batch["image"])
+        numbers = first + rank + world * torch.arange(count)
+        first += world * count
+        yield {**batch, "number": numbers}

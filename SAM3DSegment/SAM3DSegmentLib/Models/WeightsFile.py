@@ -43,7 +43,8 @@ def inspectWeights(path: str | Path) -> WeightsFile:
             if not zipfile.is_zipfile(path):  # the table at its end is missing
                 raise _incomplete(path)
             return WeightsFile(path, size)
-        if start.startswith(b"\x80"):  # the older, bare form of torch.save
+        isHeaderLength = start[4:] == bytes(4)  # of the safetensors format, and it may begin with the same byte
+        if start.startswith(b"\x80") and not isHeaderLength:  # the older, bare form of torch.save
             return WeightsFile(path, size)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or not 2 <= length <= LARGEST_HEADER:
@@ -58,7 +59,7 @@ def inspectWeights(path: str | Path) -> WeightsFile:
         path,
         size,
         architecture=str(metadata.get("architecture", "")),
-        isAdapter=any("lora_" in name for name in tensors),
+        isAdapter="adapter" in metadata or any("lora_" in name for name in tensors),
         provenance=_object(metadata.get("provenance", "{}")),
     )
 

@@ -1,0 +1,107 @@
+"""A run folder as weights: where a run started from, and what it made of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sam3dseg.adapters import applied
+from sam3dseg.checkpoint import Checkpoint, build_network
+from sam3dseg.models import build
+from sam3dseg.segmenter import load_weights
+
+from ..configs.fit import FitConfig
+from ..configs.resolve import FILE_NAME, resolve
+from ..configs.synthetic import SyntheticConfig
+from ..run_state import BEST, LAST, frozen_checksum, read_state
+from .lora import ADAPTER, add_adapters, plain_tensors
+
+NEW = "new:"  # before the name of an architecture: a model with random weights
+SYNTHETIC_ARCHITECTURE = "compact"
+ADAPTED = f".lora_A.{ADAPTER}.weight"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: its settings, None where it is older than they are, and its state, the best or the last one."""
+
+    folder: Path
+    config: FitConfig | SyntheticConfig | None
+    state: dict[str, Any]
+    is_best: bool
+
+
+def read_run(folder: str | Path, which: str = "best") -> Run:
+    """which: "best" (the last where no best was kept) or "last".
+
+    Raises ValueError where there is no readable state.
+    """
+    folder = Path(folder)
+    is_best = which == "best" and (folder / BEST).is_file()
+    state = read_state(folder / (BEST if is_best else LAST))
+    return Run(folder, _read_config(folder), state, is_best)
+
+
+def base_checkpoint(model: str, seed: int) -> Checkpoint:
+    """The weights that `model` of a `fit` names; "new:ARCHITECTURE" has random ones that follow from the seed.
+
+    Raises ValueError for a model that cannot be loaded.
+    """
+    if not model.startswith(NEW):
+        return load_weights(model)
+    architecture = model.removeprefix(NEW)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Checkpoint(architecture, build(architecture).state_dict())
+
+
+def starting_checkpoint(config: FitConfig) -> Checkpoint:
+    """What a `fit` starts from: the weights of the run `init` where one is named, else those of its model."""
+    return trained_checkpoint(read_run(config.init)) if config.init else base_checkpoint(config.model, config.seed)
+
+
+def trained_checkpoint(run: Run) -> Checkpoint:
+    """The averaged weights of a run as a whole model, adapters merged.
+
+    Raises ValueError when the model that the run started from is no longer there, or no longer what it was.
+    """
+    if not isinstance(run.config, FitConfig):
+        return Checkpoint(SYNTHETIC_ARCHITECTURE, run.state["average"])
+    start = starting_checkpoint(run.config)
+    _check_start(run, run.config, start)
+    lora = run.config.lora
+    weights = applied(
+        start.weights, plain_tensors(run.state["average"]), scale=lora.alpha / lora.rank, name=str(run.folder)
+    )
+    return Checkpoint(start.architecture, weights, start.config)
+
+
+def _check_start(run: Run, config: FitConfig, start: Checkpoint) -> None:
+    """Raise ValueError when what was frozen in the run is not what the start has now."""
+    last = run.folder / LAST
+    frozen = read_state(last).get("frozen") if last.is_file() else None
+    if frozen is None:
+        return
+    network, trained = build_network(start), run.state["average"]
+    adapted = [name.removesuffix(ADAPTED) for name in trained if name.endswith(ADAPTED)]
+    if adapted:  # those that were, whatever would be chosen today
+        add_adapters(network, replace(config.lora, targets=adapted))
+    for name, value in network.named_parameters():
+        value.requires_grad_(name in trained)
+    if frozen_checksum(nn.ModuleDict({"network": network})) != frozen:
+        source = f"init={config.init}" if config.init else f"model={config.model}"
+        raise ValueError(f"{run.folder} was trained on other weights than {source} has now: put back what it was")
+
+
+def _read_config(folder: Path) -> FitConfig | SyntheticConfig | None:
+    """The settings saved beside a run; raises ValueError when they cannot be read."""
+    if not (folder / FILE_NAME).is_file():
+        return None
+    from omegaconf import OmegaConf
+
+    kind = FitConfig if "tune" in OmegaConf.load(folder / FILE_NAME) else SyntheticConfig
+    return resolve(kind, [f"config={folder}"])
