@@ -10,7 +10,7 @@ WEIGHTS := SAM3DSegment/Resources/Weights/embedded.safetensors
 # Off-screen rendering by VTK needs one of X, EGL or OSMesa.
 RENDERING := libegl1 libegl-mesa0 libgl1-mesa-dri
 
-.PHONY: help demo test check bench train-embedded clean rendering
+.PHONY: help demo test check bench pictures train-embedded clean rendering
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -29,10 +29,14 @@ check: $(VENV)/.with-check  ## style, import directions, types, and the quick te
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
 
-bench: $(VENV)/.with-bench  ## tables of accuracy per click and of latency (DATA=folder, JOBS=processes)
+bench: $(VENV)/.with-bench rendering  ## tables of accuracy per click and of speed (DATA=folder, JOBS=processes)
 	@mkdir -p bench-output
 	$(BIN)/python Testing/Benchmarks/clicks.py --data $(DATA) --jobs $(JOBS) --json bench-output/clicks.json
 	$(BIN)/python Testing/Benchmarks/latency.py --json bench-output/latency.json
+	$(BIN)/python Testing/Benchmarks/effect.py --json bench-output/effect.json
+
+pictures: $(VENV)/.with-test rendering  ## the tutorial's pictures, by Slicer's own views; look at them afterwards
+	$(BIN)/python Testing/Pictures/make_pictures.py
 
 train-embedded: $(VENV)/.with-training  ## train the embedded model again, from nothing (LABEL_MAPS=folder, RUNS=folder)
 	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/narrow --window 64 --batch 4 --rate 1.5e-3 --minutes 34 --seed 1 \
