@@ -6,6 +6,7 @@ DATA ?= ../shared/data
 LABEL_MAPS ?= $(DATA)/label_maps
 RUNS ?= runs
 JOBS ?= 2
+MAPS = --label-maps $(LABEL_MAPS)
 WEIGHTS := SAM3DSegment/Resources/Weights/embedded.safetensors
 # Off-screen rendering by VTK needs one of X, EGL or OSMesa.
 RENDERING := libegl1 libegl-mesa0 libgl1-mesa-dri
@@ -39,11 +40,12 @@ pictures: $(VENV)/.with-test rendering  ## the tutorial's pictures, by Slicer's 
 	$(BIN)/python Testing/Pictures/make_pictures.py
 
 train-embedded: $(VENV)/.with-training  ## train the embedded model again, from nothing (LABEL_MAPS=folder, RUNS=folder)
-	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/narrow --window 64 --batch 4 --rate 1.5e-3 --minutes 34 --seed 1 \
-	  --label-maps $(LABEL_MAPS)
-	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/wide --init $(RUNS)/narrow --window 80 --batch 3 --rate 8e-4 \
-	  --minutes 15 --seed 2 --label-maps $(LABEL_MAPS)
-	$(BIN)/sam3dseg-train export $(RUNS)/narrow $(RUNS)/wide -o $(WEIGHTS)
+	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/1 --window 64 --batch 4 --rate 1.5e-3 --minutes 34 --seed 1 $(MAPS)
+	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/2 --init $(RUNS)/1 --window 80 --batch 3 --rate 8e-4 --minutes 15 --seed 2 $(MAPS)
+	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/3 --init $(RUNS)/2 --window 64 --batch 4 --rate 1.5e-3 --minutes 42 --seed 101 $(MAPS)
+	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/4 --init $(RUNS)/3 --window 96 --batch 2 --rate 1e-3 --minutes 50 --seed 102 $(MAPS)
+	$(BIN)/sam3dseg-train synthetic --out $(RUNS)/5 --init $(RUNS)/4 --window 128 --batch 1 --rate 4e-4 --minutes 22 --seed 103 $(MAPS)
+	$(BIN)/sam3dseg-train export $(RUNS)/1 $(RUNS)/2 $(RUNS)/3 $(RUNS)/4 $(RUNS)/5 -o $(WEIGHTS)
 
 clean:  ## remove caches and outputs; trained runs stay
 	rm -rf build demo-output bench-output .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
