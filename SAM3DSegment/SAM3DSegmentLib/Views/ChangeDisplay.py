@@ -27,19 +27,18 @@ KEPT = 0.6  # of a cell's value, whatever its neighbours are: smoothing takes no
 class ChangeDisplay:
     """Shows one change at a time.
 
-    startTimer(ms, callback) calls back once after some milliseconds, Qt's timer unless another is given; a change that
-    is newer by then stays shown.
+    startTimer(ms, callback) calls back once after some milliseconds; a change that is newer by then stays shown.
     """
 
     def __init__(
         self,
         scene: Any | None = None,
         *,
-        startTimer: Callable[[int, Callable[[], None]], Any] | None = None,
+        startTimer: Callable[[int, Callable[[], None]], Any],
         duration_ms: int = DURATION_MS,
     ) -> None:
         self._scene = slicer.mrmlScene if scene is None else scene
-        self._startTimer = startTimer or _startQtTimer
+        self._startTimer = startTimer
         self._duration_ms = duration_ms
         self._node: Any = None
         self._flashes = 0
@@ -110,12 +109,6 @@ class ChangeDisplay:
                 node.GetSegmentation().AddEmptySegment(name, name, color)
             _style(node.GetDisplayNode())
         return self._node
-
-
-def _startQtTimer(ms: int, callback: Callable[[], None]) -> None:
-    import qt
-
-    qt.QTimer.singleShot(ms, callback)
 
 
 def _style(display: Any) -> None:
