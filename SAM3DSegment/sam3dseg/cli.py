@@ -7,12 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
 from .arguments import parse_box, parse_click, parse_color, parse_name, to_box, to_click, with_negative_values
-from .prompts import Box, Click
+from .prompts import Box, Click, Request
 
 if TYPE_CHECKING:
     from .protocol import Segmenter
@@ -27,6 +28,7 @@ example:
 our own JSON for --clicks (space: ras in mm, or ijk; boxes may be left out):
   {"space": "ras", "clicks": [{"position": [-81.9, 227.3, 130.3], "foreground": true}],
    "boxes": [{"lower": [-90, 210, 100], "upper": [-70, 240, 140]}]}
+prompts with the same number, such as "request": 0, are given together, lower numbers first
 
 exit code: 0 done, 1 the work failed, 2 bad input, 130 interrupted
 """
@@ -159,10 +161,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _segment(args: argparse.Namespace, load_segmenter: Loader) -> None:
     from . import imageio
     from .console import steps
+    from .info import volume_text
     from .outputs import Outputs
     from .prompt_set import checked_prompt
-    from .promptfiles import read_prompts
+    from .promptfiles import Recording, read_recording
     from .session import Session
+    from .volumes import checked_volume
 
     if not (args.output or args.surface or args.preview):
         raise ValueError("expected an output, received none; add -o OUT, --surface FILE or --preview PNG")
@@ -176,13 +180,21 @@ def _segment(args: argparse.Namespace, load_segmenter: Loader) -> None:
     with steps(4 + len(args.click) + len(args.box)) as begin:
         begin("reading the image")
         image = imageio.read_image(args.image)
-        clicks, boxes = read_prompts(args.clicks, image) if args.clicks else ([], [])
-        clicks += [to_click(values, sign, image, at_ras=args.ras) for values, sign in args.click]
-        boxes += [to_box(values, image, at_ras=args.ras) for values in args.box]
-        initial = imageio.read_mask(args.init_mask, image) if args.init_mask else None
-        prompts: list[Click | Box] = [*boxes, *clicks]
+        recording = read_recording(args.clicks, image) if args.clicks else Recording(())
+        given: list[Click | Box] = [to_box(values, image, at_ras=args.ras) for values in args.box]
+        given += [to_click(values, sign, image, at_ras=args.ras) for values, sign in args.click]
+        initial, initial_name = recording.initial, recording.initial_name or None
+        if args.init_mask:
+            initial, initial_name = imageio.read_mask(args.init_mask, image), args.init_mask.name
+        elif initial is None and initial_name:
+            log.warning("these clicks once started from the mask %s: give it with --init-mask", initial_name)
+        requests = _with_a_mark_first(
+            [*recording.requests, *(Request((prompt,)) for prompt in given)], started=initial is not None
+        )
+        prompts = [prompt for request in requests for prompt in request.prompts]
         for prompt in prompts:
             checked_prompt(prompt, image.shape)
+        image = replace(image, array_ijk=checked_volume(image.array_ijk))
         if image.array_ijk.min() == image.array_ijk.max():
             log.warning("every voxel of %s has the same intensity: there is nothing to see in it", image.name)
         begin("loading the model")
@@ -190,31 +202,26 @@ def _segment(args: argparse.Namespace, load_segmenter: Loader) -> None:
         session.set_image(image.array_ijk, spacing_mm=image.spacing_mm, direction=image.direction_ras)
         if initial is not None:
             session.set_mask(initial)
-        for group in _requests(prompts, started=initial is not None):
+        for request in requests:
             begin(f"{len(session.clicks) + len(session.boxes) + 1}. prompt of {len(prompts)}")
-            session.add_many(group)
+            session.add_many(request.prompts)
+            if request.chosen:
+                session.choose(request.chosen)
             log.info("%s", _timing_line(session))
         begin("writing")
         mask = session.mask
-        written = outputs.write(image, mask, clicks=clicks, boxes=boxes,
-                                initial_mask=args.init_mask.name if args.init_mask else None)  # fmt: skip
-    millilitres = mask.sum() * image.voxel_ml
-    print(f"{args.name}: {int(mask.sum()):,} voxels, {millilitres:,.2f} ml ({session.last_timing.device})")
+        written = outputs.write(image, mask, requests=requests, initial=initial, initial_name=initial_name)
+    voxels = int(mask.sum())
+    print(f"{args.name}: {voxels:,} voxels, {volume_text(voxels, image)} ({session.last_timing.device})")
     for path in written:
         print(f"wrote {path}")
 
 
-def _requests(prompts: Sequence[Click | Box], *, started: bool) -> list[list[Click | Box]]:
-    """One request per prompt; background clicks that come before any mark of the structure join the first mark."""
-    waiting: list[Click | Box] = []
-    requests: list[list[Click | Box]] = []
-    for prompt in prompts:
-        waiting.append(prompt)
-        started = started or isinstance(prompt, Box) or prompt.is_foreground
-        if started:
-            requests.append(waiting)
-            waiting = []
-    return [*requests, waiting] if waiting else requests
+def _with_a_mark_first(requests: Sequence[Request], *, started: bool) -> list[Request]:
+    """Background clicks that come before any mark of the structure join the first mark."""
+    marked = next((n for n, request in enumerate(requests) if started or request.marks_structure), len(requests) - 1)
+    together = tuple(prompt for request in requests[: marked + 1] for prompt in request.prompts)
+    return [Request(together, requests[marked].chosen), *requests[marked + 1 :]]
 
 
 def _timing_line(session: Session) -> str:

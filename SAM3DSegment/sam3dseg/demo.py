@@ -15,7 +15,7 @@ from .console import steps
 from .imageio import Image
 from .outputs import Outputs
 from .prompt_set import checked_prompt
-from .prompts import Click
+from .prompts import Click, Request
 from .protocol import Segmenter
 from .session import Session
 from .simulated_user import next_click
@@ -71,7 +71,7 @@ def run_demo(
     done = _click_along(session, first, reference, report)
     with steps(1) as begin:
         begin("writing the mask, the surface and the picture")
-        written = outputs.write(image, session.mask, clicks=session.clicks)
+        written = outputs.write(image, session.mask, requests=[Request(prompts) for prompts in session.requests])
     for path in written:
         report(f"wrote {path}")
     return done

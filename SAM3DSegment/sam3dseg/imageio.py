@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
-import math
 import os
 import re
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .atomic import replacing, suffix_of
 from .geometry import Orientation
+from .nifti import missing_voxels
 
 log = logging.getLogger(__name__)
 
 MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".seg.nrrd")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-READ_BYTES = 2**20
 SAME_GRID_MM = 0.01  # corners of two grids closer than this are the same grid
 
 
@@ -139,7 +135,13 @@ def write_mask(
 def _read_file(path: Path) -> sitk.Image:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    is_nifti = path.name.lower().endswith((".nii", ".nii.gz"))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        if is_nifti:
+            missing_voxels(path)  # says what is wrong with it
+        raise
     size = reader.GetSize()
     _check_kind(path, reader.GetPixelID(), reader.GetNumberOfComponents())
     if len(size) < 2 or any(n > 1 for n in size[3:]):
@@ -151,43 +153,20 @@ def _read_file(path: Path) -> sitk.Image:
         raise ValueError(f"expected at least one voxel per axis, received size {tuple(size)} in {path.name}")
     if len(size) > 3:
         reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        _check_nifti_is_whole(path)
+    missing = missing_voxels(path) if is_nifti else None
     image = reader.Execute()
+    if missing is not None:
+        image = _with_missing(image, missing)
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
 
 
-def _check_nifti_is_whole(path: Path) -> None:
-    """Raise ValueError when voxels are missing or the compressed file is damaged: ITK would fill up with zeros."""
-    with path.open("rb") as plain:
-        is_compressed = plain.read(2) == b"\x1f\x8b"
-        plain.seek(0)
-        stream = gzip.GzipFile(fileobj=plain) if is_compressed else plain
-        try:
-            header = stream.read(544)
-            received = len(header)
-            if is_compressed:  # reading to the end compares the checksum too
-                while block := stream.read(READ_BYTES):
-                    received += len(block)
-            else:
-                received = path.stat().st_size
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{path.name} is damaged or cut off ({error}): get the file again") from error
-    expected = _nifti_bytes(header)
-    if received < expected:
-        raise ValueError(f"{path.name} is cut off: expected {expected} bytes, received {received}; get the file again")
-
-
-def _nifti_bytes(header: bytes) -> int:
-    """Bytes up to the last voxel by the header of a NIfTI-1 or NIfTI-2 file; 0 for any other file."""
-    for order in "<>":
-        if header[:4] == struct.pack(f"{order}i", 348) and len(header) >= 348:
-            dim, bits = struct.unpack_from(f"{order}8h", header, 40), struct.unpack_from(f"{order}h", header, 72)[0]
-            return int(struct.unpack_from(f"{order}f", header, 108)[0]) + math.prod(dim[1 : 1 + dim[0]]) * bits // 8
-        if header[:4] == struct.pack(f"{order}i", 540) and len(header) >= 540:
-            dim, bits = struct.unpack_from(f"{order}8q", header, 16), struct.unpack_from(f"{order}h", header, 14)[0]
-            return struct.unpack_from(f"{order}q", header, 168)[0] + math.prod(dim[1 : 1 + dim[0]]) * bits // 8
-    return 0
+def _with_missing(itk_image: sitk.Image, missing: NDArray[np.bool_]) -> sitk.Image:
+    """The image with NaN where `missing`, flat with the first axis fastest, says so."""
+    array = sitk.GetArrayFromImage(itk_image)
+    array.reshape(-1)[missing] = np.nan
+    result = sitk.GetImageFromArray(array)
+    result.CopyInformation(itk_image)
+    return result
 
 
 def _read_dicom_folder(folder: Path) -> sitk.Image:
@@ -269,6 +248,8 @@ def _readable_errors(path: Path) -> Iterator[None]:
         reason = re.sub(r"^ITK ERROR: |\w+\(0x[0-9a-f]+\): ", "", text.strip().splitlines()[-1]).strip()
         if reason.startswith("Reason: "):  # MetaImage's is that of some earlier call
             reason = "voxels are missing; is its data file complete, and beside it?"
+        if "Unable to determine ImageIO reader" in reason:
+            reason = "its content is of no format that is known"
         raise ValueError(
             f"cannot read {path.name}: expected an intact NIfTI, NRRD, MetaImage or DICOM image ({reason[:150]})"
         ) from error

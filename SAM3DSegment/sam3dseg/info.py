@@ -19,6 +19,12 @@ def orientation_code(image: Image) -> str:
     return "".join(code)
 
 
+def volume_text(voxels: int, image: Image) -> str:
+    """The volume of so many voxels in millilitres; small ones keep three digits."""
+    millilitres = voxels * image.voxel_ml
+    return f"{millilitres:,.1f} ml" if millilitres >= 10 else f"{millilitres:.3g} ml"
+
+
 def describe(image: Image) -> str:
     """Size, spacing, orientation, place and intensities, one per line."""
     array, shape = image.array_ijk, image.shape

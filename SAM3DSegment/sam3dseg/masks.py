@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -29,6 +31,27 @@ class CroppedMask:
         start = tuple(int(o) + s.start for o, s in zip(offset, box, strict=True))
         trimmed = crop[box]
         return cls(offset=start, shape=trimmed.shape, bits=np.packbits(trimmed).tobytes())
+
+    @classmethod
+    def from_text(cls, text: str) -> CroppedMask:
+        """The inverse of `as_text`. Raises ValueError for anything else."""
+        *numbers, bits = text.split()
+        if len(numbers) != 6:
+            raise ValueError(f"expected six numbers before the bits of a mask, received {len(numbers)}")
+        place = [int(n) for n in numbers]
+        offset, (a, b, c) = place[:3], place[3:]
+        try:
+            raw = zlib.decompress(base64.b64decode(bits))
+        except zlib.error as error:
+            raise ValueError(f"expected the compressed bits of a mask, received others ({error})") from error
+        if min(a, b, c) < 1 or min(offset) < 0 or len(raw) != (a * b * c + 7) // 8:
+            raise ValueError(f"expected the bits of a mask of shape {(a, b, c)}, received {len(raw)} bytes")
+        return cls(offset=tuple(offset), shape=(a, b, c), bits=raw)
+
+    def as_text(self) -> str:
+        """One line for a tag: offset, shape, and the bits, compressed."""
+        numbers = " ".join(str(int(n)) for n in (*self.offset, *self.shape))
+        return f"{numbers} {base64.b64encode(zlib.compress(self.bits, 6)).decode()}"
 
     @property
     def is_empty(self) -> bool:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from .atomic import check_output
 from .imageio import MASK_SUFFIXES, Image, write_mask
 from .preview import PREVIEW_SUFFIXES, write_preview
-from .promptfiles import DEFAULT_COLOR, prompts_as_json, segment_metadata
-from .prompts import Box, Click
+from .promptfiles import DEFAULT_COLOR, requests_as_json, segment_metadata
+from .prompts import Box, Click, Request
 from .surface import SURFACE_SUFFIXES, surface_of, write_surface
 
 
@@ -41,12 +41,13 @@ class Outputs:
         image: Image,
         mask: NDArray[np.bool_],
         *,
-        clicks: Sequence[Click],
-        boxes: Sequence[Box] = (),
-        initial_mask: str | None = None,
+        requests: Sequence[Request],
+        initial: NDArray[np.bool_] | None = None,
+        initial_name: str | None = None,
     ) -> list[Path]:
         """Write all files, each whole or not at all; gives their paths.
 
+        requests: what was asked, kept in .seg.nrrd files, as is the mask `initial` that they started from.
         A file that cannot be written does not keep the others from being written; then the OSError of the first such
         file is raised, which names those. Raises ValueError for an empty mask.
         """
@@ -55,8 +56,10 @@ class Outputs:
                 "the mask is empty, nothing was written: expected the clicks to lie on a visible structure; "
                 "move them inside it or add a box"
             )
-        prompts = prompts_as_json(clicks, boxes, image, initial_mask=initial_mask)
-        metadata = segment_metadata(mask, name=self.name, prompts=prompts, color=self.color)
+        said = [prompt for request in requests for prompt in request.prompts]
+        clicks, boxes = [p for p in said if isinstance(p, Click)], [p for p in said if isinstance(p, Box)]
+        prompts = requests_as_json(requests, image, initial_mask=initial_name)
+        metadata = segment_metadata(mask, name=self.name, prompts=prompts, initial=initial, color=self.color)
         title = f"{self.name} · {image.name}"
         surface = surface_of(mask, image) if self.surfaces else None
         written: list[Path] = []

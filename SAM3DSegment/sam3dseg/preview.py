@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from .atomic import replacing
 from .geometry import Orientation
 from .imageio import Image
+from .info import volume_text
 from .prompts import Box, Click
 from .surface import Surface, surface_of
 
@@ -29,6 +31,7 @@ LIGHTS = (((-0.4, 0.75, 0.6), 0.75), ((0.9, 0.3, 0.1), 0.25))  # direction (righ
 AMBIENT = 0.16
 SMALLEST_FRAME_MM = 90.0
 SURFACE_VOXELS = 96  # along the longest side of the rendered surface
+LONGEST_TITLE = 100
 NEAR_MM = 6.0  # clicks this close to a plane are drawn on it, hollow
 
 
@@ -107,18 +110,32 @@ def write_preview(
         panel.set_zorder(axes.get_zorder() - 1)
         _draw_plane(axes, scene, plane, frame=frame, grey=(low, high))
     _draw_surface(figure, spots[3], image, mask)
-    volume = mask.sum() * image.voxel_ml
-    figure.text(
-        0.02, 0.965, title or image.name, color=TEXT, fontsize=17, weight="bold", va="center", parse_math=False
-    )  # a $ in a name is no formula
-    figure.text(
-        0.98, 0.965, f"{volume:,.1f} ml · {int(mask.sum()):,} voxels", color=TEXT, fontsize=13, ha="right", va="center"
-    )
+    voxels = int(mask.sum())
+    _headline(figure, title or image.name, f"{volume_text(voxels, image)} · {voxels:,} voxels")
     _legend(figure, scene)
     figure.text(0.98, 0.017, f"grey {low:.4g} to {high:.4g}", color=DIM, fontsize=9, ha="right", va="center")
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # what the font lacks is drawn as an empty box
+    with replacing(path) as temporary, _unknown_letters():
         figure.savefig(temporary, format="png", facecolor=BACKGROUND)
+
+
+def _headline(figure: Figure, title: str, size: str) -> None:
+    """The title, cut to the room that the size on the right leaves."""
+    right = figure.text(0.98, 0.965, size, color=TEXT, fontsize=13, ha="right", va="center")
+    room = right.get_window_extent().x0 - 0.02 * figure.bbox.width  # pixels
+    shown = title[:LONGEST_TITLE]
+    left = figure.text(0.02, 0.965, shown, color=TEXT, fontsize=17, weight="bold", va="center", parse_math=False)
+    with _unknown_letters():
+        while left.get_window_extent().x1 > room and len(shown) > 1:
+            shown = shown[:-1]
+            left.set_text(f"{shown.rstrip()}…")
+
+
+@contextmanager
+def _unknown_letters() -> Iterator[None]:
+    """Without a warning: what the font lacks is drawn as an empty box."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        yield
 
 
 def _scene(image: Image, mask: NDArray[np.bool_], clicks: Sequence[Click], boxes: Sequence[Box]) -> _Scene:

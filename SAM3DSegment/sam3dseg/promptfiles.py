@@ -1,17 +1,16 @@
 """Clicks and boxes in files: Slicer markups, our own JSON, and the metadata of .seg.nrrd files.
 
-Our JSON keeps positions in RAS mm, so that they fit any image of the same patient position:
-{"format": "sam3dseg-prompts", "version": 1, "space": "ras" (or "ijk"), "clicks": [{"position": [x, y, z], "foreground":
-true}], "boxes": [{"lower": [x, y, z], "upper": [x, y, z]}]}; box corners are the centres of opposite corner voxels.
+Our JSON (see promptjson) keeps positions in RAS mm, so that they fit any image of the same patient position; box
+corners are the centres of opposite corner voxels.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .imageio import Image
-from .prompts import Box, Click
+from .masks import CroppedMask
+from .promptjson import INITIAL_TAG, PROMPTS_TAG, VERSION, Asked, as_line, content_of, requests_in
+from .prompts import Box, Click, Request
 
-log = logging.getLogger(__name__)
-
-FORMAT, VERSION = "sam3dseg-prompts", 1
-PROMPTS_TAG = "SAM3DSegment.Prompts"
 NEGATIVE_WORDS = ("negative", "background")  # labels of markups that mean a background click, as a trailing "-" does
 DEFAULT_COLOR = (0.18, 0.80, 0.44)
 DECIMALS = 4  # of a millimetre
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The requests of a file, in order.
+
+    initial: the mask (I, J, K) that they started from, where the file holds it; initial_name: where it came from.
+    """
+
+    requests: tuple[Request, ...]
+    initial: NDArray[np.bool_] | None = None
+    initial_name: str = ""
 
 
 def click_at_ras(ras: ArrayLike, image: Image, *, is_foreground: bool = True) -> Click:
@@ -41,46 +50,37 @@ def box_at_ras(first: ArrayLike, second: ArrayLike, image: Image) -> Box:
     return Box(_triple(corners.min(axis=0)), _triple(corners.max(axis=0)))
 
 
-def read_prompts(path: str | os.PathLike[str], image: Image) -> tuple[list[Click], list[Box]]:
-    """Clicks and boxes of a file, in voxels of `image`.
+def read_recording(path: str | os.PathLike[str], image: Image) -> Recording:
+    """The prompts of a file, in voxels of `image`.
 
     Slicer markups (.mrk.json): points are foreground clicks, or background ones when their label or description ends in
     "-" or is "negative" or "background"; regions of interest are boxes. Our own .json. A .seg.nrrd written by this
-    software replays its prompts. Raises OSError for no such file, ValueError for content that is none of these.
+    software or its Slicer extension replays its prompts. Raises OSError for no such file, ValueError for content that
+    is none of these.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file of clicks: {path}; check the path")
-    if path.name.lower().endswith(".nrrd"):
-        content = _prompts_of_segmentation(path)
-    else:
-        content = _json_of(path.read_bytes(), path)
+    tags = _tags_of_segmentation(path) if path.name.lower().endswith(".nrrd") else {}
+    content = _json_of(tags[PROMPTS_TAG].encode() if tags else path.read_bytes(), path)
     try:
-        prompts = _from_markups(content, image) if "markups" in content else _from_own(content, image)
+        requests = _from_markups(content, image) if "markups" in content else _from_own(content, image)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(
             f"{path.name} does not hold clicks as expected ({type(error).__name__}: {error}); "
             "save the markups from Slicer, or see `sam3dseg segment --help` for the JSON format"
         ) from error
-    if not any(prompts):
+    if not requests:
         raise ValueError(f"expected at least one placed click or box, received none: {path.name}")
-    return prompts
+    initial = _initial_mask(tags[INITIAL_TAG], image, path) if INITIAL_TAG in tags else None
+    return Recording(tuple(requests), initial, str(content.get("initial_mask", "")))
 
 
-def prompts_as_json(
-    clicks: Sequence[Click], boxes: Sequence[Box], image: Image, *, initial_mask: str | None = None
-) -> str:
-    """Clicks and boxes as one line of our own JSON, in RAS mm; `initial_mask` names the file they started from."""
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "space": "ras",
-        "clicks": [{"position": _ras(c.ijk, image), "foreground": bool(c.is_foreground)} for c in clicks],
-        "boxes": [{"lower": _ras(b.lower_ijk, image), "upper": _ras(b.upper_ijk, image)} for b in boxes],
-    }
-    if initial_mask is not None:
-        content["initial_mask"] = initial_mask.replace("|", "_")  # Slicer separates tags with it
-    return json.dumps(content, separators=(",", ":"))
+def requests_as_json(requests: Sequence[Request], image: Image, *, initial_mask: str | None = None) -> str:
+    """Requests as one line of our own JSON, in RAS mm; `initial_mask` names the file they started from."""
+    asked = [Asked(tuple(_entry(p, image) for p in request.prompts), request.chosen) for request in requests]
+    content = content_of(asked, space="ras")
+    return as_line(content if initial_mask is None else {**content, "initial_mask": initial_mask})
 
 
 def segment_metadata(
@@ -88,9 +88,16 @@ def segment_metadata(
     *,
     name: str,
     prompts: str,
+    initial: NDArray[np.bool_] | None = None,
     color: tuple[float, float, float] = DEFAULT_COLOR,
 ) -> dict[str, str]:
-    """Header keys by which Slicer recognises a .seg.nrrd of one segment, its prompts kept in a segment tag."""
+    """Header keys by which Slicer recognises a .seg.nrrd of one segment.
+
+    Its prompts, and the mask (I, J, K) that they started from, are kept in segment tags.
+    """
+    tags = {PROMPTS_TAG: prompts}
+    if initial is not None:
+        tags[INITIAL_TAG] = CroppedMask.from_crop(initial, (0, 0, 0)).as_text()
     extent = []
     for axis in range(3):
         filled = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -104,15 +111,15 @@ def segment_metadata(
         "Segment0_Extent": " ".join(str(int(value)) for value in extent),
         "Segment0_LabelValue": "1",
         "Segment0_Layer": "0",
-        "Segment0_Tags": f"{PROMPTS_TAG}:{prompts}|",
+        "Segment0_Tags": "".join(f"{key}:{value}|" for key, value in tags.items()),
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
 
 
-def _prompts_of_segmentation(path: Path) -> dict[str, Any]:
-    """The prompts kept in the first segment that has any."""
+def _tags_of_segmentation(path: Path) -> dict[str, str]:
+    """The tags of the first segment that keeps prompts. Raises ValueError when none does."""
     with path.open("rb") as stream:
         if not stream.readline().startswith(b"NRRD"):
             raise ValueError(f"{path.name} is no NRRD file: expected a .seg.nrrd written by this software")
@@ -121,12 +128,22 @@ def _prompts_of_segmentation(path: Path) -> dict[str, Any]:
             if not line.strip():
                 break
             header.append(line.decode("utf-8", "replace").rstrip("\r\n"))
-    tags = [line.partition(":=")[2] for line in header if line.partition(":=")[0].endswith("_Tags")]
-    for tag in "|".join(tags).split("|"):
-        key, _, value = tag.partition(":")
-        if key == PROMPTS_TAG:
-            return _json_of(value.replace("\\\\", "\\").encode(), path)
+    for key, _, value in (line.partition(":=") for line in header):
+        if key.endswith("_Tags"):
+            parts = (tag.partition(":") for tag in value.replace("\\\\", "\\").split("|"))
+            tags = {name: text for name, _, text in parts}
+            if PROMPTS_TAG in tags:
+                return tags
     raise ValueError(f"{path.name} keeps no clicks: expected a .seg.nrrd written by this software")
+
+
+def _initial_mask(text: str, image: Image, path: Path) -> NDArray[np.bool_]:
+    mask = CroppedMask.from_text(text)
+    if any(o + n > size for o, n, size in zip(mask.offset, mask.shape, image.shape, strict=True)):
+        raise ValueError(f"{path.name} started from a mask that does not fit {image.name}, shape {image.shape}")
+    full = np.zeros(image.shape, dtype=bool)
+    mask.paste_into(full)
+    return full
 
 
 def _json_of(content: bytes, path: Path) -> dict[str, Any]:
@@ -139,30 +156,37 @@ def _json_of(content: bytes, path: Path) -> dict[str, Any]:
     return value
 
 
-def _from_own(content: dict[str, Any], image: Image) -> tuple[list[Click], list[Box]]:
+def _from_own(content: dict[str, Any], image: Image) -> list[Request]:
     space, version = str(content.get("space", "ras")).lower(), content.get("version", VERSION)
     if space not in ("ras", "ijk"):
         raise ValueError(f"expected the space of clicks to be 'ras' or 'ijk', received {space!r}")
     if version != VERSION:
         raise ValueError(f"expected version {VERSION} of the clicks' format, received {version!r}; update the software")
-    if "initial_mask" in content:
-        log.warning("these clicks once started from the mask %s: give it with --init-mask", content["initial_mask"])
     at_ras = space == "ras"
-    clicks = [
-        Click(_voxel(entry["position"], image, at_ras=at_ras), bool(entry.get("foreground", True)))
-        for entry in content["clicks"]
+    return [
+        Request(tuple(_prompt(entry, image, at_ras=at_ras) for entry in asked.entries), asked.chosen)
+        for asked in requests_in(content)
     ]
-    boxes = [
-        box_at_ras(_point(entry["lower"]), _point(entry["upper"]), image)
-        if at_ras
-        else Box(_voxel(entry["lower"], image, at_ras=False), _voxel(entry["upper"], image, at_ras=False))
-        for entry in content.get("boxes", ())
-    ]
-    return clicks, boxes
 
 
-def _from_markups(content: dict[str, Any], image: Image) -> tuple[list[Click], list[Box]]:
-    clicks, boxes = [], []
+def _prompt(entry: dict[str, Any], image: Image, *, at_ras: bool) -> Click | Box:
+    if "lower" not in entry:
+        return Click(_voxel(entry["position"], image, at_ras=at_ras), bool(entry.get("foreground", True)))
+    if at_ras:
+        return box_at_ras(_point(entry["lower"]), _point(entry["upper"]), image)
+    return Box(_voxel(entry["lower"], image, at_ras=False), _voxel(entry["upper"], image, at_ras=False))
+
+
+def _entry(prompt: Click | Box, image: Image) -> dict[str, Any]:
+    if isinstance(prompt, Click):
+        return {"position": _ras(prompt.ijk, image), "foreground": bool(prompt.is_foreground)}
+    return {"lower": _ras(prompt.lower_ijk, image), "upper": _ras(prompt.upper_ijk, image)}
+
+
+def _from_markups(content: dict[str, Any], image: Image) -> list[Request]:
+    """One request for each box, then for each point."""
+    clicks: list[Click | Box] = []
+    boxes: list[Click | Box] = []
     for markup in content["markups"]:
         space = str(markup.get("coordinateSystem", "LPS")).upper()
         if space not in ("LPS", "RAS", "0", "1"):
@@ -176,7 +200,7 @@ def _from_markups(content: dict[str, Any], image: Image) -> tuple[list[Click], l
                 clicks.append(
                     click_at_ras(_point(point["position"]) * to_ras, image, is_foreground=not _negative(point))
                 )
-    return clicks, boxes
+    return [Request((prompt,)) for prompt in boxes + clicks]
 
 
 def _negative(point: dict[str, Any]) -> bool:

@@ -29,3 +29,16 @@ class Box:
                 f"box is inside out: lower corner {self.lower_ijk} must not exceed upper corner {self.upper_ijk}; "
                 "swap the two corners"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Prompts given together, and the candidate chosen of the answer to them; 0 is the model's own choice."""
+
+    prompts: tuple[Click | Box, ...]
+    chosen: int = 0
+
+    @property
+    def marks_structure(self) -> bool:
+        """Whether something in it says where the structure is, not only where it is not."""
+        return any(isinstance(prompt, Box) or prompt.is_foreground for prompt in self.prompts)

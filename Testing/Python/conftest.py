@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sam3dseg.cli import main
 from sam3dseg.protocol import Prediction
 
 
@@ -83,6 +84,23 @@ def segmenter() -> ThresholdSegmenter:
 @pytest.fixture
 def make_segmenter() -> type[ThresholdSegmenter]:
     return ThresholdSegmenter
+
+
+@pytest.fixture
+def run(make_segmenter, capsys):
+    """Runs the command with the stand-in segmenter; gives code, stdout, stderr and the load calls."""
+    loads = []
+
+    def load(name, **options):
+        loads.append((name, options))
+        return make_segmenter()
+
+    def call(*argv):
+        code = main([str(word) for word in argv], load_segmenter=load)
+        out, err = capsys.readouterr()
+        return code, out, err, loads
+
+    return call
 
 
 @pytest.fixture

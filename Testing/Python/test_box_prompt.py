@@ -70,6 +70,7 @@ def test_cross_takes_it_away(bench):
     bench.options.boxButton.click()
     bench.options.boxCancelButton.click()
     assert roi(bench) is None
+    assert bench.scene.mrml.GetNumberOfNodesByClass("vtkMRMLMarkupsROIDisplayNode") == 0  # it would go on drawing
     assert bench.options.boxCancelButton.isHidden()
     bench.views.red.click((150, 150))
     assert [request for request, _ in bench.logic.asked] == ["addClick"]

@@ -79,3 +79,8 @@ def test_the_catalogue_needs_neither_torch_nor_network():
     code = "import sys, sam3dseg.catalogue; print(' '.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE_ROOT, capture_output=True, text=True, check=True)
     assert not set(run.stdout.split()) & {"torch", "numpy", "urllib.request", "http.client"}
+
+
+def test_the_embedded_model_is_not_one_of_the_catalogue():
+    with pytest.raises(ValueError, match="'embedded' is part of the software: .* reinstall the software if it is"):
+        catalogue.entry_of("embedded")

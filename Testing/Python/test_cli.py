@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import refused, write_image
 
+import sam3dseg
 from sam3dseg import catalogue
 from sam3dseg.arguments import with_negative_values
 from sam3dseg.cli import main
 from sam3dseg.imageio import Image, read_mask, write_mask
-from sam3dseg.promptfiles import prompts_as_json
-from sam3dseg.prompts import Click
+from sam3dseg.promptfiles import requests_as_json
+from sam3dseg.prompts import Click, Request
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2] / "SAM3DSegment"
 DIRECTION = np.array([[0.0, -1, 0], [-1, 0, 0], [0, 0, 1]])  # left-handed: the first axis leads to P, the second to L
@@ -32,38 +36,7 @@ def image(ball) -> Image:
 
 @pytest.fixture
 def ball_file(tmp_path, image) -> Path:
-    import SimpleITK as sitk
-
-    from sam3dseg.imageio import _to_itk
-
-    sitk.WriteImage(_to_itk(image.array_ijk, image), str(tmp_path / "ball.nii.gz"))
-    return tmp_path / "ball.nii.gz"
-
-
-@pytest.fixture
-def run(make_segmenter, capsys):
-    """Runs the command with the stand-in segmenter; gives code, stdout, stderr and the load calls."""
-    loads = []
-
-    def load(name, **options):
-        loads.append((name, options))
-        return make_segmenter()
-
-    def call(*argv):
-        code = main([str(word) for word in argv], load_segmenter=load)
-        out, err = capsys.readouterr()
-        return code, out, err, loads
-
-    return call
-
-
-def refused(result, *words: str) -> None:
-    """One readable line on stderr, nothing on stdout, code 2, no model loaded."""
-    code, out, err, loads = result
-    assert (code, out, loads) == (2, "", [])
-    assert err.startswith("sam3dseg") and err.count("\n") == 1 and "Traceback" not in err
-    for word in words:
-        assert word in err
+    return write_image(tmp_path / "ball.nii.gz", image.array_ijk, image)
 
 
 def dice(a, b):
@@ -77,7 +50,8 @@ def test_one_click_gives_every_file(run, ball_file, ball, tmp_path, image):
                                 "--name", "Ball", "--color", "ff8000", "--model", "toy", "--device", "cpu")  # fmt: skip
     assert (code, err) == (0, "")
     assert loads == [("toy", {"device": "cpu", "precision": "auto"})]
-    assert "Ball: " in out and all(f"wrote {path}" in out and path.stat().st_size for path in files)
+    assert re.match(r"Ball: 1,\d{3} voxels, 2\.\d\d? ml \(CPU\)\n", out)
+    assert all(f"wrote {path}" in out and path.stat().st_size for path in files)
     masks = [read_mask(path, image) for path in files[:2]]
     assert (masks[0] == masks[1]).all() and dice(masks[0], ball) > 0.8
     header = files[1].read_bytes()[:3000]
@@ -116,7 +90,7 @@ def test_a_saved_segmentation_replays(run, ball_file, tmp_path, image):
 
 
 def test_clicks_from_a_file_join_those_of_the_line(run, ball_file, tmp_path, image):
-    (tmp_path / "c.json").write_text(prompts_as_json([Click((15, 16, 14))], [], image))
+    (tmp_path / "c.json").write_text(requests_as_json([Request((Click((15, 16, 14)),))], image))
     assert (
         run("segment", ball_file, "--clicks", tmp_path / "c.json", "--click", "15,21,14-", "-o", tmp_path / "m.nrrd")[0]
         == 0
@@ -210,7 +184,13 @@ def test_a_read_only_folder_is_noticed_before_the_work(run, ball_file, tmp_path,
             "weights.pth is damaged: expected readable",
         ),
         (OSError("disk gone"), 2, "disk gone"),
+        (PermissionError(13, "Permission denied", "w.pth"), 2, "error: cannot use w.pth: permission denied\n"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "pip install torch"),
+        (
+            ModuleNotFoundError("No module named 'skimage'", name="skimage"),
+            2,
+            "the package scikit-image is not installed; install it with: pip install scikit-image\n",
+        ),
         (RuntimeError("out of memory"), 1, "out of memory"),
         (MemoryError(), 1, "MemoryError"),
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -266,3 +246,74 @@ def test_values_with_a_leading_minus_are_joined_to_their_option():
 def test_no_command_and_unknown_command(run):
     refused(run(), "required: COMMAND")
     refused(run("segmnt"), "invalid choice: 'segmnt'")
+
+
+def test_the_version_is_the_package_s(run):
+    assert run("--version")[:3] == (0, f"sam3dseg {sam3dseg.__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [["-v", "info"], ["info", "-v"], ["info", "--verbose"], ["info"]])
+def test_more_words_are_asked_for_before_or_after_the_command(run, ball_file, monkeypatch, words):
+    levels = []
+    monkeypatch.setattr("logging.basicConfig", lambda **options: levels.append(options["level"]))
+    assert run(*words, ball_file)[0] == 0
+    assert levels == ["WARNING" if words == ["info"] else "INFO"]
+
+
+def test_models_list_is_models(run, tmp_path, monkeypatch):
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    assert run("models", "list")[:3] == run("models")[:3]
+
+
+@pytest.mark.parametrize("action", ["download", "verify", "remove"])
+def test_the_embedded_model_is_not_downloaded_verified_or_removed(run, action):
+    refused(run("models", action, "embedded"), "the model 'embedded' is part of the software")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX pipes")
+def test_nobody_reading_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "sam3dseg.cli", "models"], cwd=PACKAGE_ROOT, stdout=writer,
+                          stderr=subprocess.PIPE, text=True)  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_help_shows_the_file_of_clicks_and_it_works(run, ball_file, tmp_path):
+    text = run("segment", "--help")[1]
+    example = text[text.index('  {"space"') : text.index("prompts with the same number")]
+    content = json.loads(example)
+    assert set(content) == {"space", "clicks", "boxes"}
+    content = {"space": "ijk", "clicks": [{"position": [15, 16, 14], "foreground": True}], "boxes": []}
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    assert run("segment", ball_file, "--clicks", tmp_path / "c.json", "-o", tmp_path / "m.nrrd")[0] == 0
+
+
+def test_a_constant_image_is_segmented_with_a_warning(run, image, tmp_path, caplog):
+    write_image(tmp_path / "flat.nrrd", np.full(image.shape, 7, np.int16), image)
+    assert run("segment", tmp_path / "flat.nrrd", "--click", "15,16,14", "-o", tmp_path / "m.nrrd")[0] == 0
+    assert "every voxel of flat.nrrd has the same intensity" in caplog.text
+    caplog.clear()
+    write_image(tmp_path / "ball.nrrd", image.array_ijk, image)
+    assert run("segment", tmp_path / "ball.nrrd", "--click", "15,16,14", "-o", tmp_path / "m.nrrd")[0] == 0
+    assert not caplog.text
+
+
+def test_a_name_is_one_line_and_not_blank(run, ball_file, tmp_path):
+    words = ("segment", ball_file, "--click", "15,16,14", "-o", tmp_path / "m.seg.nrrd", "--name")
+    refused(run(*words, "  \n"), "expected a name with at least one letter")
+    assert run(*words, " left\n kidney ")[0] == 0
+    assert b"Segment0_Name:=left kidney\n" in (tmp_path / "m.seg.nrrd").read_bytes()
+
+
+def test_an_unwritable_picture_does_not_lose_the_mask(run, ball_file, tmp_path, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sam3dseg.outputs.write_preview", full)
+    code, out, err, _ = run("segment", ball_file, "--click", "15,16,14", "-o", tmp_path / "m.nrrd",
+                            "--preview", tmp_path / "p.png")  # fmt: skip
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "No space left on device" in err and f"written: {tmp_path / 'm.nrrd'}" in err
+    assert sorted(os.listdir(tmp_path)) == ["ball.nii.gz", "m.nrrd"]

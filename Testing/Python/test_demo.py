@@ -80,3 +80,19 @@ def test_dice():
     assert dice(a, b) == 1
     a[0], b[0, 0] = True, True
     assert dice(a, b) == pytest.approx(2 * 2 / 6)
+
+
+def test_a_refused_click_leaves_no_folder(tmp_path, image):
+    for click, words in ((Click((9, 9, 9), False), "received the background click .9, 9, 9.; drop its -"),
+                         (Click((99, 0, 0)), "outside")):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            run_demo(tmp_path / "d", lambda: pytest.fail("loaded"), image=image, click=click, report=print)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_the_model_loads(tmp_path, image):
+    (tmp_path / "taken").write_text("mine")
+    for folder, reason in ((tmp_path / "taken", "a file has that name"), (tmp_path / "taken/sub", "not a directory")):
+        with pytest.raises(OSError, match=f"cannot make the folder {folder}: {reason}; choose another one with -o"):
+            run_demo(folder, lambda: pytest.fail("loaded"), image=image, report=print)
+    assert (tmp_path / "taken").read_text() == "mine"

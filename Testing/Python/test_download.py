@@ -4,8 +4,10 @@ import hashlib
 import json
 import logging
 import threading
+import urllib.request
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -234,3 +236,44 @@ def test_the_token_is_read_for_its_hub_only_and_never_logged(server, entry, monk
     assert server.requests[1]["Authorization"] == "Bearer hf_secret"
     assert "secret" not in caplog.text
     assert all("secret" not in p.read_text() for p in catalogue.models_folder().glob("*.json"))
+
+
+def test_a_server_that_falls_silent_is_asked_again(server, tmp_path, monkeypatch):
+    real, calls = urllib.request.OpenerDirector.open, []
+
+    def slow(self, request, **options):
+        calls.append(request)
+        if len(calls) == 1:
+            raise TimeoutError("timed out")
+        return real(self, request, **options)
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", slow)
+    assert fetch(server.url, tmp_path / "a.pth", sha256=DIGEST) == DIGEST
+    assert len(calls) == 2
+
+
+def test_a_disk_that_fills_up_says_how_to_go_on(server, tmp_path, monkeypatch):
+    real = Path.open
+
+    def full(self, mode="r", **options):
+        if self.name == "a.pth.part" and mode in ("ab", "wb"):
+            raise OSError(28, "No space left on device")
+        return real(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(
+        OSError, match=r"cannot write .*a.pth.part: no space left on device; free some space or .*goes on"
+    ):
+        fetch(server.url, tmp_path / "a.pth")
+    monkeypatch.setattr(Path, "open", real)
+    assert fetch(server.url, tmp_path / "a.pth") == DIGEST
+
+
+def test_a_models_folder_that_cannot_be_made_is_named(server, entry, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path / "file" / "models"))
+    with pytest.raises(
+        OSError, match="cannot make the models folder .*: not a directory; choose another one with SAM3"
+    ):
+        install(entry)
+    assert not server.requests

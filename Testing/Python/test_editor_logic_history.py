@@ -33,6 +33,14 @@ def test_five_clicks_undone_and_redone_twice(editing):  # noqa: F811
     assert not editing.editor.CanRedo()
 
 
+def test_undo_and_redo_are_told(editing):  # noqa: F811
+    editing.click(FIRST)
+    for step in (editing.undo, editing.redo):
+        editing.events.clear()
+        step()
+        assert editing.events and set(editing.events) == {"changed"}
+
+
 def test_a_click_after_undo_goes_on_from_there(editing, segmenter):  # noqa: F811
     for ijk, isForeground in CLICKS[:3]:
         editing.click(ijk, isForeground=isForeground)

@@ -117,6 +117,18 @@ def test_a_change_of_the_segment_by_others_is_polled_once(bench):
     assert before < bench.logic.polls <= before + 2
 
 
+def test_what_happens_while_the_effect_is_not_active_is_read_when_it_is_again(bench):
+    """The strokes of another effect are not slowed down by a frame that nobody sees."""
+    bench.activate()
+    bench.deactivate()
+    bench.logic.statusOf = None  # must not be asked
+    bench.logic.tell("changed", None)
+    bench.host.run(0.03)
+    bench.logic.statusOf = lambda target: bench.data.Status(text="new")
+    bench.activate()
+    assert bench.options.statusLabel.text == "new"
+
+
 def test_destroyed_editor_cancels_and_lets_go(bench):
     bench.activate()
     bench.logic.isBusy = True

@@ -229,3 +229,24 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, suffix):
                          env={**os.environ, "PYTHONPATH": str(PACKAGE_ROOT)})  # fmt: skip
     assert "cannot write" in run.stdout and "nothing was changed" in run.stdout and run.stdout.count("\n") == 1
     assert os.listdir(tmp_path) == [path.name] and path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_a_sheared_file_is_refused(tmp_path, name):
+    path = save(tmp_path / name, np.zeros((4, 5, 6), np.int16))
+    lines = path.read_bytes()
+    old, new = {
+        "a.nrrd": (b"space directions: (1,0,0) (0,1,0)", b"space directions: (1,0,0) (0.5,1,0)"),
+        "a.mha": (b"TransformMatrix = 1 0 0 0 1 0", b"TransformMatrix = 1 0 0 0.5 1 0"),
+    }[name]
+    assert old in lines
+    path.write_bytes(lines.replace(old, new))
+    with pytest.raises(ValueError, match=f"{name}.* sheared"):
+        read_image(path)
+
+
+def test_a_header_without_its_data_file_says_what_is_missing(tmp_path):
+    save(tmp_path / "a.mhd", np.zeros((4, 5, 6), np.int16))
+    (tmp_path / "a.raw").unlink()
+    with pytest.raises(ValueError, match="voxels are missing; is its data file complete, and beside it"):
+        read_image(tmp_path / "a.mhd")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam3dseg.imageio import Image
-from sam3dseg.info import describe, orientation_code
+from sam3dseg.info import describe, orientation_code, volume_text
 
 
 def image_of(array, direction=None) -> Image:
@@ -32,3 +32,9 @@ def test_oblique_and_sheared_directions():
     assert "RAS, oblique by 10.0 degrees" in describe(image_of(np.zeros((2, 3, 4)), turned))
     with pytest.raises(ValueError, match="sheared"):
         describe(image_of(np.zeros((2, 3, 4)), np.array([[1, 0.5, 0], [0, 1, 0], [0, 0, 1]])))
+
+
+def test_small_volumes_keep_their_digits():
+    image = image_of(np.zeros((2, 3, 4)))  # 0.75 cubic mm per voxel
+    found = [volume_text(voxels, image) for voxels in (1, 27, 5000, 200_000, 5_000_000)]
+    assert found == ["0.00075 ml", "0.0203 ml", "3.75 ml", "150.0 ml", "3,750.0 ml"]

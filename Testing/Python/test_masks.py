@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -38,3 +39,28 @@ def test_components_are_kept_by_seed_by_neighbourhood_and_by_overlap():
     expected[18:] = False
     np.testing.assert_array_equal(kept, expected)
     assert not components_at(np.zeros((3, 3, 3), dtype=bool), np.array([[1, 1, 1]])).any()
+
+
+@given(arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=6)), st.tuples(*[st.integers(0, 300)] * 3))
+def test_a_cropped_mask_goes_round_as_text(crop, offset):
+    mask = CroppedMask.from_crop(crop, offset)
+    if not mask.is_empty:
+        assert CroppedMask.from_text(mask.as_text()) == mask and "|" not in mask.as_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: "", "not enough values"),
+        (lambda text: text.split(" ", 1)[1], "expected six numbers before the bits of a mask, received 5"),
+        (lambda text: text.replace("2 3 4", "2 3 44"), "expected the bits of a mask of shape .2, 3, 44., received 3"),
+        (lambda text: text.replace("1 1 1 ", "1 -1 1 "), "expected the bits of a mask"),
+        (lambda text: text[:-12] + "AAAAAAAAAAAA", "expected the compressed bits of a mask"),
+        (lambda text: text[:-3], "base64"),
+        (lambda text: text.replace("1", "a", 1), "invalid literal"),
+    ],
+)
+def test_other_text_is_no_mask(change, words):
+    text = CroppedMask.from_crop(np.ones((2, 3, 4), bool), (1, 1, 1)).as_text()
+    with pytest.raises(ValueError, match=words):
+        CroppedMask.from_text(change(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import zipfile
 
@@ -65,7 +66,7 @@ def buttons(manager) -> set[str]:
 
 
 def test_every_model_is_listed_with_state_size_and_licence(bench):
-    assert bench.row("embedded")[:2] == ["Embedded model ✓", "on this computer"]
+    assert bench.row("embedded")[:2] == ["✓ Embedded model", "installed"]
     assert bench.row(NAME) == [NAME, "not downloaded", "402 MB", "Apache-2.0"]
     assert bench.row("sam-med3d-turbo-cvpr")[2] == "size not stated"
     assert buttons(bench.manager) == {"add"}
@@ -87,12 +88,12 @@ def test_downloading_using_and_removing(bench, host):
     host.wait(lambda: bench.manager.progressBar.format == "1 MB")
     assert bench.manager.progressBar.visible and bench.manager.cancelButton.visible
     bench.gate.set()
-    host.wait(lambda: bench.row(NAME)[1] == "on this computer")
+    host.wait(lambda: bench.row(NAME)[1] == "installed")
     assert not bench.manager.progressBar.visible
     assert buttons(bench.manager) == {"use", "remove", "add"}
     bench.manager.useButton.click()
     assert bench.store.selected == NAME
-    assert bench.row(NAME)[0] == f"{NAME} ✓"
+    assert bench.row(NAME)[0] == f"✓ {NAME}"
     bench.answer = False
     bench.manager.removeButton.click()
     assert bench.store.selected == NAME
@@ -126,7 +127,7 @@ def test_a_file_fetched_elsewhere(bench, host, tmp_path):
     with zipfile.ZipFile(bench.file, "w") as archive:
         archive.writestr("data.pkl", b"x" * 1000)
     bench.manager.offlineButton.click()
-    host.wait(lambda: bench.row(NAME)[1] == "on this computer")
+    host.wait(lambda: bench.row(NAME)[1] == "installed")
 
 
 def test_an_own_file_is_added_and_taken_off_the_list(bench, tmp_path):
@@ -136,11 +137,36 @@ def test_an_own_file_is_added_and_taken_off_the_list(bench, tmp_path):
     bench.manager.addButton.click()
     assert bench.manager.current.key == str(path)
     assert bench.row(str(path))[0] == "mine.safetensors"
-    assert "compact" in bench.manager.detailsLabel.text
+    assert "your own checkpoint: the embedded model" in bench.manager.detailsLabel.text
+    assert str(path) in bench.manager.detailsLabel.text
     bench.manager.removeButton.click()
     assert "off the list" in bench.questions[-1]
     assert path.exists()
     assert bench.manager.current.key == "embedded"
+
+
+def test_an_adapter_says_what_it_is(bench, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    card = {"licence": "CC-BY-4.0", "data": [{"name": "40 livers"}], "metrics": {"Dice after 1 click": 0.8612}}
+    metadata = {"base": NAME, "provenance": json.dumps(card)}
+    save_file({"x.lora_A.weight": np.zeros((2, 4), np.float32)}, path, metadata)
+    bench.file = str(path)
+    bench.manager.addButton.click()
+    text = bench.manager.detailsLabel.text
+    for words in (
+        f"your own adapter of {NAME}",
+        "CC-BY-4.0",
+        "40 livers",
+        "Dice after 1 click 0.861",
+        "download it first",
+    ):
+        assert words in text
+    catalogue.place_of(catalogue.entry_of(NAME)).parent.mkdir(parents=True)
+    catalogue.place_of(catalogue.entry_of(NAME)).touch()
+    bench.manager.refresh()
+    assert "download it first" not in bench.manager.detailsLabel.text
+    bench.manager.useButton.click()
+    assert bench.store.selected == str(path)
 
 
 def test_the_token_itself_is_never_shown(host, monkeypatch):

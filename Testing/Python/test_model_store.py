@@ -253,7 +253,8 @@ def test_own_files_are_remembered_over_restarts(tmp_path):
     again = ModelStore(settings)
     assert [m.key for m in again.models() if m.kind == "own"] == [str(path.resolve())]
     assert (again.selected, again.device) == (str(path.resolve()), "cpu")
-    assert (again.model(model.key).title, again.model(model.key).note) == ("mine.safetensors", "compact")
+    found = again.model(model.key)
+    assert (found.title, found.weights.architecture) == ("mine.safetensors", "compact")
 
 
 def test_an_own_file_that_is_gone_stays_listed_and_is_not_used(tmp_path):

@@ -94,6 +94,12 @@ def test_the_page_opens_and_closes(module, host):
     widget.cleanup()
 
 
+def test_the_heading_shows_the_module_s_icon(makePage, host):
+    page = makePage(Setup())
+    sizes = {label.pixmap.width() for label in page.tabs.findChildren(host.qt.QLabel) if not label.pixmap.isNull()}
+    assert sizes == {40}
+
+
 def test_the_page_works_without_a_main_window():
     host = QtHost(mainWindow=False)
     import SAM3DSegment
@@ -107,19 +113,31 @@ def test_the_page_links_and_asks_to_cite(module, host, makePage):
     page = makePage(Setup())
     texts = [label.text for label in page.tabs.findChildren(host.qt.QLabel)]
     assert any(f"{module.HOMEPAGE}/issues" in text for text in texts)
-    for words in ("Please cite", "arXiv 2304.02643", "arXiv 2310.15161", "Apache-2.0"):
+    for words in ("Please cite", "https://arxiv.org/abs/2304.02643", "https://arxiv.org/abs/2310.15161", "Apache-2.0"):
         assert words in page.citationLabel.text
+
+
+def test_the_page_shows_the_chosen_model(makePage, tmp_path):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    page = makePage(Setup())
+    assert "<b>Embedded model</b>, on the best device" in page.modelLabel.text
+    path = tmp_path / "mine.safetensors"
+    save_file({"a": np.zeros(4, np.float32)}, path)
+    page.manager.store.select(page.manager.store.addOwn(path).key)
+    page.manager.store.setDevice("cpu")
+    assert "<b>mine.safetensors</b>, on CPU" in page.modelLabel.text
 
 
 def test_missing_pytorch_is_one_explained_button(makePage):
     setup = Setup("torch")
     page = makePage(setup)
     assert page.torchLabel.text == "needed"
-    assert page.torchButton.visible
+    assert page.torchButton.visible and page.torchLabel.visible
     page.torchButton.click()
     assert setup.offered == ["page"]
-    assert page.torchLabel.text == "installed"
-    assert not page.torchButton.visible
+    assert not page.torchButton.visible and not page.torchLabel.visible
 
 
 def test_try_it_opens_the_sample_in_the_editor(makePage):
@@ -201,12 +219,7 @@ def test_a_result_of_training_is_shown_in_the_list_of_models(makePage, tmp_path)
     save_file({"a": np.zeros(4, np.float32)}, path)
     page.training._choose(path)
     table = page.manager.table
-    assert table.item(table.rowCount - 1, 0).text() == "mine.safetensors ✓"
-
-
-def test_self_test_passes(module, host):
-    host.registerEffect()
-    module.SAM3DSegmentTest().runTest()
+    assert table.item(table.rowCount - 1, 0).text() == "✓ mine.safetensors"
 
 
 def test_start_up_loads_no_torch():

@@ -8,7 +8,7 @@ import pytest
 
 from sam3dseg.imageio import Image
 from sam3dseg.outputs import Outputs
-from sam3dseg.prompts import Click
+from sam3dseg.prompts import Click, Request
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def image() -> Image:
 def test_an_empty_mask_writes_nothing(tmp_path, image):
     outputs = Outputs(masks=(tmp_path / "m.nrrd",))
     with pytest.raises(ValueError, match="the mask is empty, nothing was written"):
-        outputs.write(image, np.zeros(image.shape, bool), clicks=[Click((1, 1, 1))])
+        outputs.write(image, np.zeros(image.shape, bool), requests=[Request((Click((1, 1, 1)),))])
     assert not os.listdir(tmp_path)
 
 
@@ -36,5 +36,34 @@ def test_files_are_named_in_the_order_of_their_kinds(tmp_path, image):
     mask[2:4, 2:5, 3:6] = True
     outputs = Outputs(masks=(tmp_path / "m.nii",), surfaces=(tmp_path / "s.ply",), previews=(tmp_path / "p.png",))
     outputs.check()
-    written = outputs.write(image, mask, clicks=[Click((3, 3, 4))])
+    written = outputs.write(image, mask, requests=[Request((Click((3, 3, 4)),))])
     assert [path.name for path in written] == ["m.nii", "s.ply", "p.png"] and len(os.listdir(tmp_path)) == 3
+
+
+def test_a_file_that_cannot_be_written_does_not_lose_the_others(tmp_path, image, monkeypatch):
+    def full(*_args):
+        raise PermissionError("cannot write s.ply: permission denied")
+
+    monkeypatch.setattr("sam3dseg.outputs.write_surface", full)
+    mask = np.zeros(image.shape, bool)
+    mask[2:4, 2:5, 3:6] = True
+    outputs = Outputs(masks=(tmp_path / "m.nii",), surfaces=(tmp_path / "s.ply",), previews=(tmp_path / "p.png",))
+    with pytest.raises(PermissionError) as caught:
+        outputs.write(image, mask, requests=[Request((Click((3, 3, 4)),))])
+    assert str(caught.value) == (
+        f"cannot write s.ply: permission denied; written: {tmp_path / 'm.nii'}, {tmp_path / 'p.png'}"
+    )
+    assert sorted(os.listdir(tmp_path)) == ["m.nii", "p.png"]
+
+
+def test_a_full_disk_names_the_first_file_and_writes_none(tmp_path, image, monkeypatch):
+    monkeypatch.setattr(os, "replace", _full_disk)
+    mask = np.ones(image.shape, bool)
+    outputs = Outputs(masks=(tmp_path / "m.nii",), surfaces=(tmp_path / "s.ply",), previews=(tmp_path / "p.png",))
+    with pytest.raises(OSError, match="cannot write .*m.nii: no space left on device; nothing was changed$"):
+        outputs.write(image, mask, requests=[Request((Click((3, 3, 4)),))])
+    assert not os.listdir(tmp_path)
+
+
+def _full_disk(*_args):
+    raise OSError(28, "No space left on device")

@@ -75,3 +75,24 @@ def test_another_shape_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"shape \(5, 5, 5\), received \(4, 5, 5\)"):
         write_preview(tmp_path / "p.png", volume(mask), mask[:4])
     assert not os.listdir(tmp_path)
+
+
+def test_a_name_is_drawn_as_it_is_written(tmp_path, recwarn):
+    mask = np.zeros((9, 9, 9), bool)
+    mask[3:6, 3:6, 3:6] = True
+    pictures = []
+    for title in (r"cost $5 \frac$ 腫瘍", r"cost $5 \alpha$ 腫瘍"):  # no formula, and letters the font lacks
+        write_preview(tmp_path / "p.png", volume(mask), mask, title=title)
+        pictures.append(imread(tmp_path / "p.png"))
+    assert np.abs(pictures[0] - pictures[1]).max() > 0
+    assert not [str(w.message) for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_a_long_name_leaves_room_for_the_volume(tmp_path):
+    mask = np.zeros((9, 9, 9), bool)
+    mask[3:6, 3:6, 3:6] = True
+    pictures = []
+    for title in ("short", "Wm" * 200):
+        write_preview(tmp_path / "p.png", volume(mask), mask, title=title)
+        pictures.append(imread(tmp_path / "p.png")[20:100, 1310:])
+    assert pictures[0].max() > 0.8 and (pictures[0] == pictures[1]).all()

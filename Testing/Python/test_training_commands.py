@@ -4,72 +4,184 @@ from pathlib import Path
 
 import pytest
 
-from sam3dseg_training.cli import COMMANDS, overview
-from sam3dseg_training.configs.resolve import assignments, resolve
+from sam3dseg_training import cli
 from SAM3DSegmentLib.Page.TrainingCommands import (
-    KNOWN,
+    CHOICE,
+    FOLDER,
+    FOLDERS,
+    LIST,
+    NUMBER,
+    TEXT,
     Command,
+    FieldError,
     commandLine,
     exportArguments,
     optionOf,
-    readCommands,
     resultOf,
     runFolderOf,
 )
+from SAM3DSegmentLib.Page.TrainingSettings import KNOWN, readCommands, withFields
 
-SYNTHETIC = {command.name: command for command in KNOWN}["synthetic"]
+OVERVIEW = """usage: sam3dseg-train {prepare,fit,export} key=value …
+
+commands:
+  prepare     check a folder of cases and keep what training needs
+  fit         fine-tune a model on prepared cases
+  export      write a trained model as a file that the effect loads
+"""
+FIT = """usage: sam3dseg-train fit key=value …
+
+Fine-tune a model by simulated clicks.
+
+examples:
+  sam3dseg-train fit data=cache out=runs/mine minutes=20
+
+settings:
+  out
+      folder of the run (a text; needed)
+  model
+      embedded, a weights file, or a name of the catalogue (a text; default 'embedded')
+  tune
+      what is trained (lora | full | decoder | encoder; default 'lora')
+  minutes
+      length of the schedule in minutes of training (a number; default 20.0)
+  data.path
+      folder written by `sam3dseg-train prepare` (a text; needed)
+  data.labels
+      labels to train on, by name; empty: each label (a list like [a,b] of text values; default [])
+  data.crop
+      window size in voxels (0: the network's own) (a whole number; default 0)
+  lora.norms
+      train normalisation layers as they are (true or false; default True)
+  secret
+      of a kind that nobody knows here (a whole number; needed)
+
+  config=FILE
+      start from the config.yaml beside a run
+"""
+PREPARE = """
+settings:
+  data
+      folders of cases; several are joined (a list like [a,b] of text values; needed)
+  out
+      folder of the cache (a text; needed)
+"""
+EXPORT = """
+settings:
+  runs
+      run folders (a list like [a,b] of text values; needed)
+  out
+      the .safetensors file to write (a text; needed)
+"""
+SYNTHETIC = withFields(Command("synthetic"), cli.explanation("synthetic"))
 
 
-def resolved(words: list[str]):
-    """What the program makes of a command line."""
-    command = COMMANDS[words[0]]
-    return resolve(command.config, assignments(words[1:], positional=command.positional, flags=command.flags))
+def textOf(capsys, *words: str) -> str:
+    """What the real program prints."""
+    try:
+        cli.main(words)
+    except SystemExit as end:
+        assert end.code == 0
+    return capsys.readouterr().out
 
 
-def test_the_commands_are_those_of_the_program():
-    found = {command.name: command for command in readCommands(overview())}
-    assert list(found) == list(COMMANDS)
-    assert all(command.help == COMMANDS[name].help for name, command in found.items())
-    assert found["synthetic"].fields
+def test_the_commands_are_those_of_the_program(capsys):
+    found = readCommands(textOf(capsys, "--help"))
+    assert {"synthetic", "export"} <= {command.name for command in found} <= {command.name for command in KNOWN}
+    assert all(command.help for command in found)
 
 
-def test_a_new_command_of_the_program_is_offered_without_a_form():
-    help_ = "usage: x\n\ncommands:\n  {grind,polish}\n    grind   cases to a cache\n    polish       train\n"
-    assert readCommands(help_) == (Command("grind", "cases to a cache"), Command("polish", "train"))
+def test_every_command_of_the_program_has_fields(capsys, tmp_path):
+    for command in readCommands(textOf(capsys, "--help")):
+        read = withFields(command, textOf(capsys, command.name, "--help"))
+        needed = {field.name for field in read.fields if field.isRequired}
+        assert "out" in needed
+        values = {field.name: field.default or (str(tmp_path) if field.isRequired else "") for field in read.fields}
+        assert read.arguments(values)[0] == command.name
+
+
+def test_a_text_without_commands_leaves_what_is_known():
+    assert [command.name for command in readCommands(OVERVIEW)] == ["prepare", "fit", "export"]
+    assert readCommands(OVERVIEW)[1].help == "fine-tune a model on prepared cases"
     assert readCommands("Traceback: broken") == KNOWN
+    five = [command.name for command in KNOWN][:5]
+    assert five == ["prepare", "fit", "evaluate", "visualize", "export"]
 
 
-def test_every_form_is_understood_by_the_program(tmp_path):
-    for command in KNOWN:
-        values = {field.name: field.default or str(tmp_path / field.name) for field in command.fields}
-        assert resolved(command.arguments(values)).out == values.get("result", values["run"])
+def test_fields_are_taken_from_the_program():
+    fit = withFields(Command("fit", "train"), FIT)
+    assert fit.isRead
+    fields = {field.name: field for field in fit.fields}
+    assert list(fields) == ["data.path", "data.labels", "model", "tune", "minutes", "out", "secret"]
+    assert [fields[name].kind for name in ("data.path", "data.labels", "tune", "minutes", "secret")] == [
+        FOLDER,
+        LIST,
+        CHOICE,
+        NUMBER,
+        NUMBER,
+    ]
+    assert fields["tune"].choices == ("lora", "full", "decoder", "encoder")
+    assert (fields["tune"].default, fields["minutes"].default, fields["data.labels"].default) == ("lora", "20", "")
+    assert [name for name, field in fields.items() if field.isRequired] == ["data.path", "out", "secret"]
+    assert fields["model"].help == "embedded, a weights file, or a name of the catalogue"
 
 
-def test_arguments_of_a_form():
-    words = SYNTHETIC.arguments({"run": "/r un", "minutes": "5"}, "--seed 3 --label-maps 'a b'")
-    assert words == ["synthetic", "--out", "/r un", "--minutes", "5", "--seed", "3", "--label-maps", "a b"]
-    assert commandLine(words[:3]) == "sam3dseg-train synthetic --out '/r un'"
-    config = resolved(words)
-    assert (config.minutes, config.seed, config.label_maps) == (5.0, 3, "a b")
+def test_a_picked_field_that_the_program_does_not_have_is_left_out():
+    fields = withFields(Command("fit"), FIT.replace("  minutes\n", "  hours\n")).fields
+    assert "minutes" not in [field.name for field in fields]
+
+
+def test_a_command_that_nobody_knows_has_the_fields_that_it_needs():
+    (out, data) = sorted(withFields(Command("teach"), PREPARE).fields, key=lambda field: field.name, reverse=True)
+    assert (out.name, out.kind) == ("out", TEXT)
+    assert (data.name, data.kind) == ("data", LIST)
+    assert withFields(Command("teach"), "usage: nothing more") == Command("teach")
+
+
+def test_arguments_with_keys():
+    fit = withFields(Command("fit"), FIT)
+    values = {"data.path": "/my cache", "data.labels": "left,right", "out": "/run", "secret": "3", "minutes": "5"}
+    assert fit.arguments(values, "lora.rank=16") == [
+        "fit",
+        "data.path=/my cache",
+        "data.labels=[left,right]",
+        "minutes=5",
+        "out=/run",
+        "secret=3",
+        "lora.rank=16",
+    ]
+
+
+def test_several_folders():
+    prepare = withFields(Command("prepare"), PREPARE)
+    assert prepare.fields[0].kind == FOLDERS
+    assert prepare.arguments({"data": "/a", "out": "/c"}) == ["prepare", "data=/a", "out=/c"]
+    assert prepare.arguments({"data": "/a\n/b b", "out": "/c"})[1] == "data=[/a,/b b]"
+    assert prepare.arguments({"data": "/a\n/it's, b", "out": "/c"})[1] == r"data=[/a,'/it\'s, b']"
+    export = withFields(Command("export"), EXPORT)
+    assert export.arguments({"runs": "/a\n/b", "out": "/m.safetensors"}) == ["export", "/a", "/b", "out=/m.safetensors"]
+
+
+def test_a_program_that_does_not_list_its_settings():
+    plain = withFields(Command("fit"), "usage: no settings")
+    assert plain.fields == () and not plain.isRead
+    assert plain.arguments({}, "data=cache out='a run'") == ["fit", "data=cache", "out=a run"]
+    assert commandLine(["fit", "out=/r un"]) == "sam3dseg-train fit 'out=/r un'"
 
 
 @pytest.mark.parametrize(
-    ("values", "extra", "message"),
-    [
-        ({}, "", "Run folder is needed"),
-        ({"run": "r", "minutes": "soon"}, "", "Minutes must be a number, not 'soon'"),
-        ({"run": "r"}, "'open", "close every quote"),
-    ],
+    ("values", "field", "problem"),
+    [({}, "out", "missing"), ({"out": "r", "minutes": "soon"}, "minutes", "no number")],
 )
-def test_what_is_missing_or_wrong_is_named(values, extra, message):
-    with pytest.raises(ValueError, match=message):
-        SYNTHETIC.arguments(values, extra)
+def test_what_is_missing_or_wrong_is_named(values, field, problem):
+    with pytest.raises(FieldError) as caught:
+        SYNTHETIC.arguments(values)
+    assert (caught.value.field, caught.value.problem) == (field, problem)
 
 
-def test_several_runs_are_exported_together():
-    export = {command.name: command for command in KNOWN}["export"]
-    words = export.arguments({"run": "a\nb", "result": "m.safetensors"})
-    assert words == ["export", "a", "b", "--out", "m.safetensors"]
+def test_an_open_quote_is_named():
+    with pytest.raises(ValueError, match="close every quote"):
+        SYNTHETIC.arguments({"out": "r"}, "'open")
 
 
 def test_where_a_command_writes():

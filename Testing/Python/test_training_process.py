@@ -39,9 +39,8 @@ def program(tmp_path):
 
     yield start
     for process in started:
-        if process.isRunning:
-            process._kill()
-            process.wait(10)
+        process._signal("SIGKILL")
+        process.wait(10)
         process.logPath.unlink(missing_ok=True)
 
 
@@ -62,6 +61,13 @@ def lineOf(process: TrainingProcess, word: str) -> list[str]:
         process.poll()
         time.sleep(0.01)
     return list(process.lines)
+
+
+def waitForEndOf(pid: int) -> None:
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        assert time.monotonic() < end, "the worker goes on"
+        time.sleep(0.05)
 
 
 def test_lines_and_progress_arrive_while_it_runs(program):
@@ -129,10 +135,45 @@ def test_what_does_not_stop_is_ended_with_its_workers(program):
     clock[0] = module.GRACE_S + 1
     ended(process)
     assert process.state == "stopped"
-    end = time.monotonic() + 10
-    while Path(f"/proc/{worker}").exists() and "Z" not in Path(f"/proc/{worker}/stat").read_text().split()[2]:
-        assert time.monotonic() < end, "the worker goes on"
-        time.sleep(0.05)
+    waitForEndOf(worker)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process at once")
+def test_workers_are_asked_to_end_too(program):
+    process = program(
+        "import subprocess\n"
+        "worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print('worker', worker.pid, flush=True); time.sleep(60)"
+    )
+    worker = int(lineOf(process, "worker")[0].split()[1])
+    process.stop()
+    ended(process)
+    waitForEndOf(worker)
+
+
+def test_stopping_what_has_ended_is_no_error(program):
+    process = program("print('bye')")
+    assert process.wait(30)
+    process.stop()  # nobody has polled since
+    assert ended(process) == ["bye"]
+    assert process.state == "done"
+    process.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_ending_between_the_look_and_the_signal_is_no_error(program, monkeypatch, error):
+    process = program("time.sleep(60)")
+
+    def endFirst(group, number, killpg=os.killpg):
+        killpg(group, 9)
+        process.wait(10)
+        raise error
+
+    monkeypatch.setattr(module.os, "killpg", endFirst)
+    process.stop()
+    ended(process)
+    assert process.state == "stopped"
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="no priorities")

@@ -21,11 +21,31 @@ def test_the_embedded_model_describes_itself():
 
 def test_an_adapter_is_told_by_its_tensors(tmp_path):
     path = tmp_path / "mine.safetensors"
-    provenance = json.dumps({"licence": "CC-BY-4.0"})
-    save_file({"encoder.lora_A.weight": np.zeros((2, 4), np.float32)}, path, {"provenance": provenance})
+    card = {
+        "licence": "CC-BY-4.0",
+        "base": "embedded",
+        "data": [{"name": "livers"}, "spleens"],
+        "metrics": {"d": 1, "n": "x"},
+    }
+    metadata = {"provenance": json.dumps(card), "architecture": "compact"}
+    save_file({"encoder.lora_A.weight": np.zeros((2, 4), np.float32)}, path, metadata)
     weights = inspectWeights(path)
     assert weights.isAdapter
-    assert weights.licence == "CC-BY-4.0"
+    assert (weights.base, weights.architecture) == ("embedded", "compact")
+    assert (weights.licence, weights.data, weights.metrics) == ("CC-BY-4.0", ("livers", "spleens"), (("d", 1.0),))
+
+
+def test_what_the_engine_saves_is_described(tmp_path):
+    torch = pytest.importorskip("torch")
+    from sam3dseg.checkpoint import load_checkpoint, save_checkpoint
+
+    path = tmp_path / "merged.safetensors"
+    provenance = {"licence": "CC-BY-4.0", "data": "one hospital"}
+    save_checkpoint(path, architecture="compact", config={}, weights={"a": torch.zeros(3)}, provenance=provenance)
+    weights, checkpoint = inspectWeights(path), load_checkpoint(path)
+    assert (weights.architecture, weights.isAdapter) == (checkpoint.architecture, False)
+    assert weights.provenance == checkpoint.provenance
+    assert weights.data == ("one hospital",)
 
 
 def test_a_header_length_that_begins_like_a_pickle(tmp_path):

@@ -1,23 +1,10 @@
-"""Runs inside Slicer through ctest: the module is registered, its page opens and its own test passes."""
+"""Runs inside Slicer through ctest, without network and GPU: the tests are part of the module.
 
-from __future__ import annotations
+Slicer --testing --no-splash --no-main-window --additional-module-path <build>/lib/Slicer-5.12/qt-scripted-modules
+       --python-code "import slicer.testing; slicer.testing.runUnitTest(['<this folder>'], 'SAM3DSegmentSelfTest')"
+"""
 
-import unittest
+from SAM3DSegmentLib.SelfTest.EffectTest import EffectTest, MaskTest
+from SAM3DSegmentLib.SelfTest.ModuleTest import ModuleTest
 
-import slicer
-
-
-class SAM3DSegmentSelfTest(unittest.TestCase):
-    def test_module_is_registered(self) -> None:
-        self.assertTrue(hasattr(slicer.modules, "sam3dsegment"))
-
-    def test_page_names_the_engine(self) -> None:
-        import sam3dseg
-
-        page = slicer.modules.sam3dsegment.widgetRepresentation().self()
-        self.assertIn(sam3dseg.__version__, page.engineLabel.text)
-
-    def test_own_test_passes(self) -> None:
-        from SAM3DSegment import SAM3DSegmentTest
-
-        SAM3DSegmentTest().runTest()
+__all__ = ["EffectTest", "MaskTest", "ModuleTest"]

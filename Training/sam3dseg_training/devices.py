@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import warnings
@@ -59,7 +58,6 @@ def launch(config: ComputeConfig) -> Fabric:
             plugins=_precision(config.precision, accelerator),
         )
         fabric.launch()
-    atexit.register(_leave_group)
     if not fabric.is_global_zero:
         logging.getLogger(__package__).setLevel(logging.WARNING)
     return fabric
@@ -74,12 +72,6 @@ def check_window(fabric: Fabric, config: ComputeConfig, key: str, size: int) -> 
 def is_sharded(fabric: Fabric) -> bool:
     """Whether every forward needs all processes."""
     return isinstance(fabric.strategy, ModelParallelStrategy)
-
-
-def _leave_group() -> None:
-    """Fabric does this for NCCL only; the threads of gloo would abort a process that ends with them."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def summed(fabric: Fabric, values: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ class Trainer:
                 if self._is_time_to_save():
                     self._save_if_possible()
             self.seconds += time.monotonic() - clock
-            self.save()
+            self._save_at_the_end()
             if self._curves is not None:
                 self._curves.close()
         if stop:
@@ -208,6 +208,20 @@ class Trainer:
             self.save()
         except OSError as error:
             logger.warning("%s; training goes on, and saves again later", error)
+
+    def _save_at_the_end(self) -> None:
+        """Save; all processes hear of a failure, and none goes on before the others are done."""
+        failure = ""
+        try:
+            self.save()
+        except OSError as error:
+            failure = str(error)
+        if self.fabric.world_size > 1:
+            failure = self.fabric.broadcast(failure)
+            # A thread of gloo may still hold a tensor of the last exchange: Python must not end before it lets go.
+            self.fabric.barrier()
+        if failure:
+            raise OSError(failure)
 
     def _save_best(self) -> None:
         state = {"average": self.learner.averaged(), **self._position()}

@@ -69,33 +69,33 @@ class EffectPort:
     """A port over the `scriptedEffect` of a Segment Editor effect."""
 
     def __init__(self, scriptedEffect: Any, segmentationNode: Any | None = None, segmentId: str | None = None) -> None:
-        self._effect = scriptedEffect
+        self.scriptedEffect = scriptedEffect
         parameters = scriptedEffect.parameterSetNode()
         self.segmentationNode = segmentationNode or parameters.GetSegmentationNode()
         self.segmentId = segmentId or parameters.GetSelectedSegmentID()
 
     @property
     def isBound(self) -> bool:
-        parameters = self._effect.parameterSetNode()
+        parameters = self.scriptedEffect.parameterSetNode()
         return parameters is not None and _isSame(parameters.GetSegmentationNode(), self.segmentationNode)
 
     def parentTransform(self) -> Any | None:
         return self.segmentationNode.GetParentTransformNode()
 
     def geometry(self) -> Any:
-        image = self._effect.referenceGeometryImage()
+        image = self.scriptedEffect.referenceGeometryImage()
         if image is None:
             raise ValueError("expected a segmentation with a geometry, received none: choose a source volume first")
         return image
 
     def saveUndo(self) -> None:
-        self._effect.saveStateForUndo()
+        self.scriptedEffect.saveStateForUndo()
 
     def apply(self, image: Any, mode: str) -> None:
         modes = slicer.qSlicerSegmentEditorAbstractEffect
         kind = {"add": modes.ModificationModeAdd, "remove": modes.ModificationModeRemove}[mode]
-        with _selected(self._effect.parameterSetNode(), self.segmentId):
-            self._effect.modifySegmentByLabelmap(self.segmentationNode, self.segmentId, image, kind)
+        with _selected(self.scriptedEffect.parameterSetNode(), self.segmentId):
+            self.scriptedEffect.modifySegmentByLabelmap(self.segmentationNode, self.segmentId, image, kind)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .EditorData import Ask, LogicError, PlacedBox, PlacedClick, Prompt, Status, Target, Written, keyOf
+from .EditorData import Ask, LogicError, PlacedBox, Prompt, Status, Target, Written, keyOf
 from .InferenceEngine import Answer, EngineError, Ground, InferenceEngine, Job
 from .InferenceWorker import InferenceWorker
 from .PromptStore import PromptStore
@@ -19,7 +19,8 @@ from .RequestQueue import RequestQueue, Running
 from .SceneWatch import SceneWatch
 from .SegmentContent import SegmentReader
 from .SegmentTrack import Tracks
-from .SegmentWriter import SegmentWriter, StaleAnswer
+from .SegmentWriter import SegmentWriter, StaleAnswer, checkReach
+from .StatusReport import statusAt
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,18 @@ class EditorLogic:
         """Ask with one more point. Raises ValueError outside the volume, and for background before anything else."""
         place = self._placeOf(target)
         click = place.geometry.clickAt(ras, isForeground)
-        if not isForeground and not self._isMarked(target, place):
+        if isForeground:
+            checkReach(target, [ras])
+        elif not self._isMarked(target, place):
             raise ValueError("click inside the structure first: a background point needs something to cut from")
         self._ask(Ask("add", target, (click,)))
 
     def addBox(self, target: Target, rasCorners: Sequence) -> None:
         """Ask with a box around world bounds (6,) or corners (8, 3). Raises ValueError when it misses the volume."""
-        self._ask(Ask("add", target, (self._placeOf(target).geometry.boxAround(rasCorners),)))
+        geometry = self._placeOf(target).geometry
+        box = geometry.boxAround(rasCorners)
+        checkReach(target, geometry.worldPointsOf(box))
+        self._ask(Ask("add", target, (box,)))
 
     def refineSegment(self, target: Target) -> None:
         """Let the segment's content be the mask that the next click starts from. Raises ValueError when it is empty."""
@@ -131,13 +137,13 @@ class EditorLogic:
         self.lastError = None
         self._pump()
 
-    def cancel(self) -> None:
-        """Drop all that was asked and not answered. What runs ends at its next stage and is ignored."""
-        targets = {ask.key: ask.target for ask in self._queue.all()}
+    def cancel(self, isMine: Callable[[Target], bool] = lambda target: True) -> None:
+        """Drop what was asked of these targets and not answered. What runs ends at its next stage and is ignored."""
+        targets = {ask.key: ask.target for ask in self._queue.all() if isMine(ask.target)}
         self.lastError = None
         if self._preparing is not None:
             self._preparing.cancelled.set()
-        self._drop(lambda target: True)
+        self._drop(isMine)
         for target in targets.values():
             self._emit("changed", target)
 
@@ -159,23 +165,7 @@ class EditorLogic:
             place = self._placeOf(target)
         except ValueError as error:
             return Status(text=str(error))
-        step, track, geometry = place.step, place.track, place.geometry
-        waiting = [p for ask in self._queue.asksFor(target) if ask.kind == "add" for p in ask.prompts]
-        clicks = (*step.clicks, *(p for p in waiting if isinstance(p, PlacedClick)))
-        timing = track.timing if track is not None else None
-        return Status(
-            text=self._textOf(target, place),
-            predictedIou=step.candidates[step.chosen] if step.candidates else None,
-            candidates=step.candidates,
-            chosen=step.chosen,
-            position=0 if track is None else track.position if place.position is None else place.position,
-            length=1 if track is None else len(track.steps),
-            timing=timing,
-            deviceLine=timing.device if timing else "",
-            deviceBytes=timing.device_bytes if timing else 0,
-            hintRas=geometry.toWorld(step.hint) if step.hint else None,
-            prompts=tuple(Prompt(geometry.toWorld(c.position), c.isForeground) for c in clicks),
-        )
+        return statusAt(place, self._queue.asksFor(target), None if self.isBusy else self.lastError)
 
     def setModel(self, nameOrPath: str, device: str = "auto") -> None:
         """Use another model from the next request on; it is loaded then. What is there becomes its starting mask."""
@@ -241,7 +231,7 @@ class EditorLogic:
             try:
                 self.lastWritten = self._writer.write(running.plan, answer)
             except StaleAnswer:
-                log.info("an answer came after the segment had been taken to another step: dropped")
+                log.info("an answer came after the segment had gone, or been taken to another step: dropped")
             except ValueError as error:
                 self._fail(running.asks, LogicError(str(error)), keep=True)
             else:
@@ -310,15 +300,6 @@ class EditorLogic:
     def _drop(self, isGone: Callable[[Target], bool]) -> None:
         if self._queue.drop(isGone):
             self._engine.cancel()
-
-    def _textOf(self, target: Target, place: Place) -> str:
-        if self.lastError is not None and not self.isBusy:
-            return self.lastError.message
-        if self._queue.asksFor(target):
-            return "Segmenting…"
-        if not place.step.groups:
-            return "Click inside the structure." if place.content.isEmpty else "Click to refine this segment."
-        return f"Predicted IoU {place.step.candidates[place.step.chosen]:.2f}" if place.step.candidates else "Restored"
 
     # The scene
 

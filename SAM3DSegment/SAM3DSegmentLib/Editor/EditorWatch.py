@@ -51,11 +51,17 @@ class EditorWatch:
         if node is None:
             return
         changed = lambda *_: self._onContent()  # noqa: E731
-        segmentation, volume = node.GetSegmentationNode(), node.GetSourceVolumeNode()
-        if segmentation is not None:
-            self._observe(self._contents, segmentation, slicer.vtkSegmentation.SourceRepresentationModified, changed)
-        if volume is not None:
-            self._observe(self._contents, volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, changed)
+        core, image = slicer.vtkSegmentation, slicer.vtkMRMLVolumeNode
+        moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        events = (
+            # Undo and redo put whole segments back: that is SegmentModified only.
+            (node.GetSegmentationNode(), (core.SourceRepresentationModified, core.SegmentModified, moved)),
+            # Values changed in place, as by arrayFromVolumeModified, give no other event.
+            (node.GetSourceVolumeNode(), (vtk.vtkCommand.ModifiedEvent, image.ImageDataModifiedEvent, moved)),
+        )
+        for content, wanted in events:
+            for event in wanted if content is not None else ():
+                self._observe(self._contents, content, event, changed)
 
     @staticmethod
     def _observe(register: list[tuple], node, event, callback) -> None:

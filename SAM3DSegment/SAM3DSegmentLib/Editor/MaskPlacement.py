@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,12 @@ class Grid:
         image.GetImageToWorldMatrix(matrix)
         e = image.GetExtent()
         return cls(arrayOf(matrix), (e[0], e[2], e[4]), (e[1], e[3], e[5]), parent)
+
+    def holds(self, worldRas: Sequence[float]) -> bool:
+        """Whether a world point (RAS, mm) lies in one of the voxels."""
+        space = transformBetween(None, self.parent).TransformPoint(worldRas)
+        ijk = np.round(applied(np.linalg.inv(self.ijkToSpace), space))
+        return bool((ijk >= self.lower).all() and (ijk <= self.upper).all())
 
 
 def moved(patch: Patch, source: Grid, target: Grid) -> Patch:

@@ -1,27 +1,33 @@
 """Prompts kept in the tags of a segment: saved with the scene, and rolled back by the Segment Editor's own undo.
 
-One tag holds the engine's JSON of prompts (own RAS of the volume) with the requests they came in, the model and the
-parameters; another the mask they started from. `|` separates tags in files and occurs in neither.
+One tag holds the engine's JSON of prompts (own RAS of the volume), the model and the parameters; another the mask they
+started from. `|` separates tags in files and occurs in neither.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import vtk
 
+from sam3dseg.promptjson import (
+    FORMAT,
+    INITIAL_TAG,
+    PROMPTS_TAG,
+    VERSION,
+    Asked,
+    as_line,
+    content_of,
+    requests_in,
+)
+
 from .EditorData import Group, PlacedBox, PlacedClick, Step
 
 log = logging.getLogger(__name__)
 
-PROMPTS_TAG = "SAM3DSegment.Prompts"  # as sam3dseg.promptfiles, which takes long to import
-INITIAL_TAG = "SAM3DSegment.InitialMask"
-FORMAT, VERSION = "sam3dseg-prompts", 1
 PARAMETERS = {"keep_clicked_components": True}  # what the masks depend on besides the model; never the device
 
 
@@ -47,7 +53,7 @@ class PromptStore:
 
     def write(self, segment: Any, kept: Kept) -> None:
         """Put the tags on a vtkSegment. Call it before the segment editor's history can be stepped through again."""
-        initial = "" if kept.step.initial is None else packed(kept.step.initial)
+        initial = "" if kept.step.initial is None else kept.step.initial.as_text()
         if initial:
             segment.SetTag(INITIAL_TAG, initial)
         elif segment.HasTag(INITIAL_TAG):
@@ -62,7 +68,7 @@ class PromptStore:
         if self._last[:2] != (text, initial):
             try:
                 kept = fromText(text, initial)
-            except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 log.warning("the prompts kept with segment %s cannot be read: %s", segment.GetName(), error)
                 kept = None
             self._last = (text, initial, kept)
@@ -83,27 +89,10 @@ class PromptStore:
 
 
 def asText(kept: Kept) -> str:
-    """One line of JSON that `sam3dseg.promptfiles` reads too."""
-    clicks: list[dict] = []
-    boxes: list[dict] = []
-    requests = []
-    for group in kept.step.groups:
-        names = []
-        for prompt in group.prompts:
-            if isinstance(prompt, PlacedClick):
-                names.append(["click", len(clicks)])
-                clicks.append({"position": list(prompt.position), "foreground": prompt.isForeground})
-            else:
-                names.append(["box", len(boxes)])
-                boxes.append({"lower": list(prompt.lower), "upper": list(prompt.upper)})
-        requests.append({"prompts": names, "chosen": group.chosen})
+    """One line of JSON that the engine's command line reads too."""
+    requests = [Asked(tuple(_entry(p) for p in group.prompts), group.chosen) for group in kept.step.groups]
     content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "space": "ras",
-        "clicks": clicks,
-        "boxes": boxes,
-        "requests": requests,
+        **content_of(requests, space="ras"),
         "model": kept.model,
         "parameters": PARAMETERS,
         "step": kept.step.uid,
@@ -113,53 +102,37 @@ def asText(kept: Kept) -> str:
     }
     if kept.step.initial is not None:
         content["initial_mask"] = f"tag {INITIAL_TAG}"
-    return json.dumps(content, separators=(",", ":")).replace("|", "\\u007c")
+    return as_line(content)
 
 
 def fromText(text: str, initial: str = "") -> Kept:
-    """The inverse of `asText`; prompts that the command line wrote count as one request."""
+    """The inverse of `asText`."""
+    from sam3dseg.masks import CroppedMask
+
     content = json.loads(text)
     if content.get("format") != FORMAT or content.get("version") != VERSION or content.get("space") != "ras":
         raise ValueError(f"expected {FORMAT} version {VERSION} in RAS, received {text[:60]!r}")
-    placed = {
-        "click": [PlacedClick(_triple(c["position"]), bool(c.get("foreground", True))) for c in content["clicks"]],
-        "box": [PlacedBox(_triple(b["lower"]), _triple(b["upper"])) for b in content.get("boxes", ())],
-    }
-    everything = [["click", n] for n in range(len(placed["click"]))] + [["box", n] for n in range(len(placed["box"]))]
-    requests = content.get("requests", [{"prompts": everything}])
-    groups = tuple(
-        Group(tuple(placed[kind][index] for kind, index in request["prompts"]), int(request.get("chosen", 0)))
-        for request in requests
-    )
+    groups = tuple(Group(tuple(_placed(e) for e in asked.entries), asked.chosen) for asked in requests_in(content))
     step = Step(
         uid=str(content.get("step", "")),
         groups=groups,
-        initial=unpacked(initial) if initial else None,
+        initial=CroppedMask.from_text(initial) if initial else None,
         chosen=groups[-1].chosen if groups else 0,
         answer=str(content.get("answer", "")),
     )
     return Kept(step, str(content.get("content", "")), str(content.get("image", "")), str(content.get("model", "")))
 
 
-def packed(mask: Any) -> str:
-    """The engine's CroppedMask as text: its place, and its bits compressed."""
-    numbers = " ".join(str(int(n)) for n in (*mask.offset, *mask.shape))
-    return f"{numbers} {base64.b64encode(zlib.compress(mask.bits, 6)).decode()}"
+def _entry(prompt: PlacedClick | PlacedBox) -> dict[str, Any]:
+    if isinstance(prompt, PlacedClick):
+        return {"position": list(prompt.position), "foreground": prompt.isForeground}
+    return {"lower": list(prompt.lower), "upper": list(prompt.upper)}
 
 
-def unpacked(text: str) -> Any:
-    """The inverse of `packed`. Raises ValueError for anything else."""
-    from sam3dseg.masks import CroppedMask
-
-    *numbers, bits = text.split()
-    if len(numbers) != 6:
-        raise ValueError(f"expected six numbers before the bits of a mask, received {len(numbers)}")
-    place = [int(n) for n in numbers]
-    raw = zlib.decompress(base64.b64decode(bits))
-    a, b, c = place[3:]
-    if min(place[3:]) < 1 or len(raw) != (a * b * c + 7) // 8:
-        raise ValueError(f"expected the bits of a mask of shape {(a, b, c)}, received {len(raw)} bytes")
-    return CroppedMask(offset=tuple(place[:3]), shape=(a, b, c), bits=raw)
+def _placed(entry: dict[str, Any]) -> PlacedClick | PlacedBox:
+    if "lower" in entry:
+        return PlacedBox(_triple(entry["lower"]), _triple(entry["upper"]))
+    return PlacedClick(_triple(entry["position"]), bool(entry.get("foreground", True)))
 
 
 def tagOf(segment: Any, name: str) -> str:

@@ -33,8 +33,10 @@ class SceneWatch:
                 scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, self._sceneCloses),
             ]
         core = slicer.vtkSegmentation
-        self._observe(segmentationNode, (core.SourceRepresentationModified, core.SegmentRemoved))
-        self._observe(volumeNode, (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,))
+        # Undo and redo put whole segments back: that is SegmentModified only.
+        self._observe(segmentationNode, (core.SourceRepresentationModified, core.SegmentModified, core.SegmentRemoved))
+        # Values changed in place, as by arrayFromVolumeModified, give ModifiedEvent only.
+        self._observe(volumeNode, (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent))
 
     def close(self) -> None:
         """Observe nothing any more."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .EditorData import Written, keyOf
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from .EditorData import Target, Written, keyOf
 from .InferenceEngine import Answer
 from .MaskPlacement import NOTHING, Grid, asImage, moved
 from .PromptStore import Kept, PromptStore
@@ -10,9 +14,21 @@ from .RequestPlanner import Plan, volumeGrid
 from .SegmentContent import SegmentReader
 from .SegmentTrack import Tracks
 
+SURFACE = "Closed surface"
+
 
 class StaleAnswer(Exception):
-    """The segment was taken to another known step while the request ran: its answer has no place there."""
+    """The segment was removed or taken to another known step while the request ran: the answer has no place there."""
+
+
+def checkReach(target: Target, points: Iterable[Sequence[float]]) -> None:
+    """Raises ValueError where the segmentation has a voxel at none of these world points (RAS, mm)."""
+    node = target.segmentationNode
+    grid = Grid.ofImage(target.port.geometry(), node.GetParentTransformNode())
+    if not any(grid.holds(point) for point in points):
+        raise ValueError(
+            f"the point is outside the voxels of {node.GetName()}: give it the geometry and the transform of the volume"
+        )
 
 
 class SegmentWriter:
@@ -26,6 +42,8 @@ class SegmentWriter:
         target, track = plan.ask.target, plan.track
         node, port = target.segmentationNode, target.port
         segment = node.GetSegmentation().GetSegment(target.segmentId)
+        if segment is None:
+            raise StaleAnswer
         if not port.isBound:
             raise ValueError(f"the editor left {node.GetName()}: select it again and retry")
         asked, present = plan.place.content, self._reader.read(node, target.segmentId)
@@ -43,7 +61,8 @@ class SegmentWriter:
         if not (isShown and track.shown == present.digest):
             port.saveUndo()
         if removed is not None:
-            port.apply(removed, "remove")
+            with surfaceAside(segment) if added is not None else nullcontext():
+                port.apply(removed, "remove")
         if added is not None:
             port.apply(added, "add")
 
@@ -63,3 +82,17 @@ class SegmentWriter:
         else:
             self._store.remove(segment)
         return Written(target, added, removed)
+
+
+@contextmanager
+def surfaceAside(segment: Any) -> Iterator[None]:
+    """Take the 3D surface off for one of two writes: Slicer makes it anew after each, which is most of their cost."""
+    surface = segment.GetRepresentation(SURFACE)
+    if surface is None:
+        yield
+        return
+    segment.RemoveRepresentation(SURFACE)
+    try:
+        yield
+    finally:
+        segment.AddRepresentation(SURFACE, surface)

@@ -53,11 +53,11 @@ class SourceGeometry:
             ) from error
 
     @property
-    def key(self) -> tuple[str, int, str]:
+    def key(self) -> tuple[str, int, tuple[float, ...]]:
         """Changes when the voxels or their grid do: another image, or the same one modified."""
         scalars = self._image.GetPointData().GetScalars()
         modified = max(scalars.GetMTime(), self._image.GetMTime())  # modification times are never given twice
-        return self._node.GetID() or "", modified, np.array2string(self.ijkToRas, precision=6)
+        return self._node.GetID() or "", modified, tuple(np.round(self.ijkToRas, 6).ravel().tolist())
 
     def voxels(self) -> NDArray:
         """Values (I, J, K), a view of the node's memory."""
@@ -93,6 +93,12 @@ class SourceGeometry:
             raise ValueError(f"the box lies outside {self._node.GetName()}, or between its voxels: move or enlarge it")
         low, high = self.rasOf(np.clip(low, 0, last)), self.rasOf(np.clip(high, 0, last))
         return PlacedBox(self._rounded(low), self._rounded(high))
+
+    def worldPointsOf(self, box: PlacedBox) -> list[tuple[float, float, float]]:
+        """The centre and the corners of a box in world RAS mm."""
+        ends = np.array([box.lower, box.upper])
+        corners = [self.toWorld((x, y, z)) for x in ends[:, 0] for y in ends[:, 1] for z in ends[:, 2]]
+        return [self.toWorld(ends.mean(axis=0)), *corners]
 
     def engineClick(self, click: PlacedClick) -> Click:
         """The engine's click. Raises ValueError outside the volume."""

@@ -32,11 +32,13 @@ class BoxPrompt:
         node.UnRegister(None)
         node.SetName(slicer.mrmlScene.GetUniqueNameByString(NODE_NAME))
         node.SaveWithSceneOff()
+        node.SetHideFromEditors(True)  # a saved scene would list its name
         slicer.mrmlScene.AddNode(node)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetSelectedColor(*COLOR)
         display.SetFillOpacity(0.1)
+        display.SetPropertiesLabelVisibility(False)
         display.SetHandlesInteractive(True)
         self._id = node.GetID()
         selection, interaction = _singletons()
@@ -66,6 +68,7 @@ class BoxPrompt:
         _selection, interaction = _singletons()
         if interaction.GetCurrentInteractionMode() == interaction.Place:
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+        slicer.mrmlScene.RemoveNode(node.GetDisplayNode())  # it would stay, and with it what it draws
         slicer.mrmlScene.RemoveNode(node)
 
 

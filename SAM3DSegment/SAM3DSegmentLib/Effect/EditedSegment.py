@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..Editor.EditorData import Target
+from ..Editor.EditorData import Target, keyOf
 from ..Editor.EditPorts import EffectPort
 
 
@@ -28,6 +28,15 @@ class EditedSegment:
         if not (volume and segmentation and segmentId and segmentation.GetSegmentation().GetSegment(segmentId)):
             return None
         return Target(volume, segmentation, segmentId, EffectPort(self._effect, segmentation, segmentId))
+
+    def isSelected(self, target: Target) -> bool:
+        """Whether this is the segment that is edited now."""
+        mine = self.target()
+        return mine is not None and keyOf(mine) == keyOf(target)
+
+    def isMine(self, target: Target) -> bool:
+        """Whether a request would be written through this editor."""
+        return getattr(target.port, "scriptedEffect", None) is self._effect
 
     def center(self, sliceNode=None) -> tuple[float, ...] | None:
         """Centre of a slice view, else of the volume, in world RAS, mm; None without a volume."""

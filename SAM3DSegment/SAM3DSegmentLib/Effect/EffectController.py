@@ -87,8 +87,7 @@ class EffectController:
             self.deactivate()
         if self._logic is not None:
             self._logic.removeListener(self._onLogic)
-            if self._timer.active:
-                self._logic.cancel()
+            self._logic.cancel(self._edited.isMine)
         self._timer.stop()
         self._ahead.stop()
         if self.modelSelector is not None:
@@ -242,22 +241,17 @@ class EffectController:
         self._logic.poll()
         if not self._logic.needsPoll:
             self._timer.stop()
-            self._showBusy()
+            self._refreshIfActive()
 
     def _onLogic(self, event: str, target) -> None:
         if event == "failed":
             self._showError(self._logic.lastError.message, self._logic.lastError.kind)
-        elif event == "written" and self._isActive and self._isEdited(target) and self.parameters.isOn("ShowChange"):
+        elif event == "written" and self._isActive and self.parameters.isOn("ShowChange"):
             written = self._logic.lastWritten
-            self._changes.flash(written.added, written.removed, target.segmentationNode)
-        self.refresh()
+            if self._edited.isSelected(target):
+                self._changes.flash(written.added, written.removed, target.segmentationNode)
+        self._refreshIfActive()
         self._wake()
-
-    def _isEdited(self, target) -> bool:
-        mine = self._edited.target()
-        return (
-            mine is not None and mine.segmentationNode is target.segmentationNode and mine.segmentId == target.segmentId
-        )
 
     def _onModelChanged(self, key: str, device: str) -> None:
         if self._logic is not None:
@@ -278,11 +272,16 @@ class EffectController:
         if self._isActive:
             self._ahead.forget()
             self._ahead.wake()
-            self.refresh()
+        self._refreshIfActive()
 
     def _onContentChanged(self) -> None:
-        """The segment or the image changed, as by undo or in another time frame: the logic looks at it in its poll."""
+        """The segment or the image changed, as by undo or in another time frame: show it once the events are over."""
         self._timer.start()
+
+    def _refreshIfActive(self) -> None:
+        """The frame of an effect that is not active is hidden, and to read a segment takes time."""
+        if self._isActive:
+            self.refresh()
 
     def refresh(self) -> None:
         """Show what is so now."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from sam3dseg import catalogue
 
 from .ModelTransfer import RUNNING, ModelTransfer
-from .WeightsFile import inspectWeights
+from .WeightsFile import WeightsFile, inspectWeights
 
 EMBEDDED, CATALOGUE, OWN = "embedded", "catalogue", "own"  # kinds; "embedded" is also the key of the one model
 READY, ABSENT, PARTIAL, TRANSFERRING = "ready", "absent", "partial", "transferring"  # states
@@ -31,7 +31,8 @@ class Model:
     licence: str = ""
     citation: str = ""
     url: str = ""
-    note: str = ""  # what is wrong, or what is known besides
+    note: str = ""  # what is wrong
+    weights: WeightsFile | None = None  # of an own file, what it says of itself
 
     @property
     def isUsable(self) -> bool:
@@ -77,12 +78,19 @@ def catalogueModel(entry: catalogue.Entry, transfer: ModelTransfer | None) -> Mo
 def ownModel(path: str) -> Model:
     title = Path(path).name
     try:
-        size, architecture, isAdapter, licence = _described(path, _stamp(path))
+        weights = _inspected(path, _stamp(path))
     except ValueError as error:
-        state = DAMAGED if Path(path).is_file() else MISSING
-        return Model(path, OWN, state, title, purpose="your own file", note=str(error))
-    purpose = "your own adapter" if isAdapter else "your own checkpoint"
-    return Model(path, OWN, READY, title, purpose=purpose, sizeBytes=size, licence=licence, note=architecture)
+        return Model(path, OWN, DAMAGED if Path(path).is_file() else MISSING, title, note=str(error))
+    note = ""
+    if weights.isAdapter and weights.base in _absentModels():
+        note = f"needs the model {weights.base}, which is not on this computer: download it first"
+    return Model(
+        path, OWN, READY, title, sizeBytes=weights.sizeBytes, licence=weights.licence, note=note, weights=weights
+    )
+
+
+def _absentModels() -> set[str]:
+    return {entry.name for entry in catalogue.ENTRIES if not catalogue.is_installed(entry)}
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -95,7 +103,6 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def _described(path: str, stamp: tuple[int, int]) -> tuple[int, str, bool, str]:
-    """Size in bytes, architecture, whether it is an adapter, licence; read again only when the file has changed."""
-    weights = inspectWeights(path)
-    return weights.sizeBytes, weights.architecture, weights.isAdapter, weights.licence
+def _inspected(path: str, stamp: tuple[int, int]) -> WeightsFile:
+    """Read again only when the file has changed."""
+    return inspectWeights(path)

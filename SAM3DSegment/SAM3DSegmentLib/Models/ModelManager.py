@@ -65,10 +65,11 @@ class ModelManager:
         for row, model in enumerate(models):
             words = [texts.title(model), texts.state(model), texts.size(model), model.licence]
             if model.key == self.store.selected:
-                words[0] += " ✓"
+                words[0] = f"✓ {words[0]}"
             for column, word in enumerate(words):
                 item = qt.QTableWidgetItem(word)
                 item.setToolTip(texts.tooltip(model))
+                item.setFont(self._font(isBold=model.key == self.store.selected))
                 self.table.setItem(row, column, item)
             if model.key == current.key:
                 self.table.selectRow(row)
@@ -89,6 +90,11 @@ class ModelManager:
         else:
             self._timer.stop()
 
+    def _font(self, *, isBold: bool) -> qt.QFont:
+        font = qt.QFont(self.table.font)
+        font.setBold(isBold)
+        return font
+
     # ---- widgets -----------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
@@ -100,7 +106,12 @@ class ModelManager:
         self.table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         self.table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         self.table.verticalHeader().setVisible(False)
-        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        self.table.setWordWrap(False)
+        self.table.setSizeAdjustPolicy(qt.QAbstractScrollArea.AdjustToContents)
         self.table.connect("itemSelectionChanged()", self._onRow)
         self.detailsLabel = qt.QLabel()
         self.detailsLabel.setWordWrap(True)
@@ -108,7 +119,8 @@ class ModelManager:
         self.progressBar = qt.QProgressBar()
         layout.addWidget(self.table)
         layout.addWidget(self.detailsLabel)
-        layout.addWidget(self.progressBar)
+        running = qt.QHBoxLayout()
+        layout.addLayout(running)
         buttons = qt.QGridLayout()
         layout.addLayout(buttons)
         self.useButton = self._button(_("Use"), _("Use this model in the effect"), self._onUse)
@@ -122,13 +134,17 @@ class ModelManager:
         self.removeButton = self._button(
             _("Remove"), _("Delete the downloaded file, or take your own file off this list"), self._onRemove
         )
-        self.addButton = self._button(_("Add your own…"), _("A checkpoint or adapter from training"), self._onAdd)
-        shown = (self.useButton, self.downloadButton, self.offlineButton)
+        self.addButton = self._button(
+            _("Add a file of your own…"), _("A checkpoint or an adapter from training"), self._onAdd
+        )
+        running.addWidget(self.progressBar, 1)
+        running.addWidget(self.cancelButton)
+        shown = (self.useButton, self.downloadButton, self.offlineButton, self.removeButton)
         for column, button in enumerate(shown):
             buttons.addWidget(button, 0, column)
-        for column, button in enumerate((self.addButton, self.removeButton, self.cancelButton)):
-            buttons.addWidget(button, 1, column)
+        buttons.addWidget(self.addButton, 1, 0, 1, 2)
         layout.addWidget(self._hint())
+        layout.addStretch(1)
 
     @staticmethod
     def _button(text: str, tooltip: str, callback: Callable[[], None]) -> qt.QPushButton:

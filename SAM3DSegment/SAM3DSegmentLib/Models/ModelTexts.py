@@ -7,12 +7,15 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .Model import ABSENT, CATALOGUE, DAMAGED, EMBEDDED, MISSING, PARTIAL, READY, TRANSFERRING, Model
+from .Model import ABSENT, CATALOGUE, DAMAGED, EMBEDDED, MISSING, OWN, PARTIAL, READY, TRANSFERRING, Model
 from .WeightsFile import ENDINGS
 
 
 def size(model: Model) -> str:
-    return _("size not stated") if model.sizeBytes is None else _("{n:.0f} MB").format(n=model.sizeBytes / 1e6)
+    if model.sizeBytes is None:
+        return _("size not stated")
+    megabytes = model.sizeBytes / 1e6
+    return _("{n} MB").format(n=f"{megabytes:.0f}" if megabytes >= 10 else f"{megabytes:.1f}")
 
 
 def title(model: Model) -> str:
@@ -21,7 +24,7 @@ def title(model: Model) -> str:
 
 def state(model: Model) -> str:
     words = {
-        READY: _("on this computer"),
+        READY: _("installed"),
         ABSENT: _("not downloaded"),
         PARTIAL: _("partly downloaded"),
         TRANSFERRING: _("on its way"),
@@ -40,19 +43,43 @@ def choice(model: Model) -> str:
     return _("{title} ({state})").format(title=title(model), state=state(model))
 
 
+def purpose(model: Model) -> str:
+    """What it is for; of an own file, what it is."""
+    weights = model.weights
+    if weights is None:
+        return model.purpose
+    if weights.isAdapter:
+        return _("your own adapter of {base}").format(base=weights.base or architecture(weights.architecture))
+    return _("your own checkpoint: {network}").format(network=architecture(weights.architecture))
+
+
+def architecture(name: str) -> str:
+    words = {
+        "": _("a network that is recognised when it is loaded"),
+        "compact": _("the embedded model's network"),
+        "sam_med3d_vit_b_ori": _("SAM-Med3D ViT-B"),
+    }
+    return words.get(name, name)
+
+
 def tooltip(model: Model) -> str:
-    lines = [model.purpose, ", ".join(part for part in (size(model), model.licence) if part), model.note]
+    lines = [purpose(model), ", ".join(part for part in (size(model), model.licence) if part), model.note]
     return "\n".join(line for line in lines if line)
 
 
 def details(model: Model) -> str:
     """A few lines of rich text: purpose, licence, citation, source, and what is wrong."""
+    weights = model.weights
+    measured = ", ".join(f"{name} {value:.3g}" for name, value in weights.metrics) if weights else ""
     rows = [
-        (_("For"), escape(model.purpose)),
+        (_("It is") if weights else _("For"), escape(purpose(model))),
         (_("Size"), escape(size(model))),
         (_("Licence"), escape(model.licence)),
         (_("Please cite"), escape(model.citation)),
         (_("Source"), f"<a href='{escape(model.url)}'>{escape(model.url)}</a>" if model.url else ""),
+        (_("Trained on"), escape(", ".join(weights.data)) if weights else ""),
+        (_("Measured"), escape(measured)),
+        (_("File"), escape(model.key) if model.kind == OWN else ""),
         (_("Note"), escape(model.note)),
     ]
     return "<br>".join(f"<b>{name}:</b> {value}" for name, value in rows if value)
@@ -79,6 +106,11 @@ def canDownload(model: Model) -> bool:
 def device(name: str) -> str:
     words = {"auto": _("Automatic"), "cuda": _("CUDA"), "mps": _("Apple GPU"), "cpu": _("CPU")}
     return words[name]
+
+
+def deviceInWords(name: str) -> str:
+    """Within a sentence."""
+    return _("the best device of this computer") if name == "auto" else device(name)
 
 
 def fileFilter() -> str:

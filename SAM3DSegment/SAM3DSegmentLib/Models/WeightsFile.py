@@ -14,17 +14,35 @@ LARGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A complete weights file. architecture is empty where only loading it can tell."""
+    """A complete weights file. architecture is empty where only loading it can tell.
+
+    base: of an adapter, the model that it belongs to. provenance: the model card in the header.
+    """
 
     path: Path
     sizeBytes: int
     architecture: str = ""
     isAdapter: bool = False
+    base: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def licence(self) -> str:
         return str(self.provenance.get("licence", ""))
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """Names of what it was trained on."""
+        listed = self.provenance.get("data", ())
+        listed = listed if isinstance(listed, list) else [listed] if listed else []
+        return tuple(str(entry.get("name", "")) if isinstance(entry, dict) else str(entry) for entry in listed)
+
+    @property
+    def metrics(self) -> tuple[tuple[str, float], ...]:
+        """What was measured, by name."""
+        listed = self.provenance.get("metrics", {})
+        pairs = listed.items() if isinstance(listed, dict) else ()
+        return tuple((str(name), float(value)) for name, value in pairs if isinstance(value, int | float))
 
 
 def inspectWeights(path: str | Path) -> WeightsFile:
@@ -55,12 +73,14 @@ def inspectWeights(path: str | Path) -> WeightsFile:
     if 8 + length + max(ends, default=0) != size:
         raise _incomplete(path)
     metadata = header.get("__metadata__", {})
+    provenance = _object(metadata.get("provenance", "{}"))
     return WeightsFile(
         path,
         size,
         architecture=str(metadata.get("architecture", "")),
         isAdapter="adapter" in metadata or any("lora_" in name for name in tensors),
-        provenance=_object(metadata.get("provenance", "{}")),
+        base=str(metadata.get("base", "") or provenance.get("base", "")),
+        provenance=provenance,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -12,6 +13,7 @@ from slicer.i18n import tr as _
 
 import sam3dseg
 
+from ..Models import ModelTexts as texts
 from ..Models.ModelManager import ModelManager
 from ..Setup.SampleCase import SAMPLE, isSampleCached, loadSample, openInEditor
 from ..Setup.TorchSetup import PAGE, Resume, TorchSetup
@@ -19,6 +21,13 @@ from ..Setup.TorchSetup import SAMPLE as RESUME_SAMPLE
 from .TrainingPanel import TrainingPanel
 
 HOMEPAGE = "https://github.com/SAM3DSegment/SAM3DSegment"
+PAPERS = {
+    "sam": "https://arxiv.org/abs/2304.02643",
+    "med": "https://arxiv.org/abs/2310.15161",
+    "doi": "https://doi.org/10.1109/TNNLS.2025.3586694",
+}
+ICON = Path(__file__).parents[2] / "Resources" / "Icons" / "SAM3DSegment.png"
+ICON_PX = 40
 EFFECT = "SAM3DSegment"  # the effect's name in the Segment Editor
 TITLES = ("start", "models", "training", "about")
 
@@ -38,6 +47,7 @@ class ModulePage:
         self._confirm = confirm or slicer.util.confirmYesNoDisplay
         self._open = open_ or (lambda volume: openInEditor(slicer, volume, EFFECT))
         self.manager = ModelManager()
+        self.manager.store.addListener(self._showModel)
         self.training = TrainingPanel(prepare=self._torchIsReady)
         self.tabs = qt.QTabWidget()
         self.tabs.addTab(self._startTab(), _("Start"))
@@ -55,11 +65,23 @@ class ModulePage:
     def refresh(self) -> None:
         """Show what is installed now."""
         self.engineLabel.setText(engineLine())
+        isMissing = bool(self.setup.missing)
         self.torchLabel.setText(self.setup.explanation())
-        self.torchButton.setVisible(bool(self.setup.missing))
+        self.torchLabel.setVisible(isMissing)
+        self.torchButton.setVisible(isMissing)
         self.manager.refresh()
+        self._showModel()
+
+    def _showModel(self) -> None:
+        store = self.manager.store
+        self.modelLabel.setText(
+            _("Model: <b>{model}</b>, on {device}. Both can be changed in the effect.").format(
+                model=texts.title(store.model(store.selected)), device=texts.deviceInWords(store.device)
+            )
+        )
 
     def close(self) -> None:
+        self.manager.store.removeListener(self._showModel)
         self.manager.close()
         self.training.close()
 
@@ -68,10 +90,11 @@ class ModulePage:
     def _startTab(self) -> qt.QWidget:
         tab = qt.QWidget()
         layout = qt.QVBoxLayout(tab)
+        layout.addLayout(_heading())
         layout.addWidget(
             _text(
                 _(
-                    "<h3>SAM 3D Segment</h3>Click a structure, get its 3D mask at once, correct it with more clicks. "
+                    "Click a structure, get its 3D mask at once, correct it with more clicks. "
                     "It is the effect <b>SAM 3D</b> of the Segment Editor; everything is computed on this computer."
                     "<ol><li>Load an image, open the <b>Segment Editor</b>, add a segment.</li>"
                     "<li>Choose the effect <b>SAM 3D</b> and click inside the structure, in any view.</li>"
@@ -80,6 +103,7 @@ class ModulePage:
                 )
             )
         )
+        self.modelLabel = _text("")
         self.tryButton = qt.QPushButton(_("Try it"))
         self.tryButton.setToolTip(_("Load an example image and open the Segment Editor with the effect"))
         self.tryButton.connect("clicked()", self.onTryIt)
@@ -87,9 +111,10 @@ class ModulePage:
         self.torchButton = qt.QPushButton(_("Install PyTorch…"))
         self.torchButton.connect("clicked()", self.onInstallTorch)
         self.engineLabel = _text("")
-        for widget in (self.tryButton, self.torchLabel, self.torchButton, self.engineLabel):
+        for widget in (self.torchLabel, self.torchButton, self.tryButton, self.modelLabel):
             layout.addWidget(widget)
         layout.addStretch(1)
+        layout.addWidget(self.engineLabel)
         return tab
 
     def _aboutTab(self) -> qt.QWidget:
@@ -102,12 +127,14 @@ class ModulePage:
         layout.addWidget(_text(links.format(url=HOMEPAGE)))
         self.citationLabel = _text(
             _(
-                "<b>Please cite</b> the model you used (its citation is on the tab Models), and:<br>"
-                "SAM3DSegment contributors. SAM3DSegment {version}. {url}<br>"
-                "Kirillov et al. Segment Anything. arXiv 2304.02643<br>"
-                "Wang et al. SAM-Med3D. arXiv 2310.15161, doi 10.1109/TNNLS.2025.3586694<br><br>"
-                "Licence: Apache-2.0. For research; not a medical device."
-            ).format(version=sam3dseg.__version__, url=HOMEPAGE)
+                "<h4>Please cite</h4>The model you used (its citation is on the tab Models), and:<ul>"
+                "<li>SAM3DSegment contributors. SAM3DSegment {version}. <a href='{url}'>{url}</a></li>"
+                "<li>Kirillov et al. Segment Anything. <a href='{sam}'>arXiv 2304.02643</a></li>"
+                "<li>Wang et al. SAM-Med3D. <a href='{med}'>arXiv 2310.15161</a>, "
+                "<a href='{doi}'>doi 10.1109/TNNLS.2025.3586694</a></li></ul>"
+                "<h4>Licence</h4>Apache-2.0; models have their own, shown on the tab Models. "
+                "For research; not a medical device."
+            ).format(version=sam3dseg.__version__, url=HOMEPAGE, **PAPERS)
         )
         layout.addWidget(self.citationLabel)
         layout.addStretch(1)
@@ -158,6 +185,15 @@ def engineLine() -> str:
     """One line on the engine: its version, and whether PyTorch is installed. Does not load PyTorch."""
     torch = _("PyTorch is installed") if find_spec("torch") else _("PyTorch is not installed")
     return _("Engine: sam3dseg {version}, {torch}.").format(version=sam3dseg.__version__, torch=torch)
+
+
+def _heading() -> qt.QHBoxLayout:
+    layout = qt.QHBoxLayout()
+    icon = qt.QLabel()
+    icon.setPixmap(qt.QIcon(str(ICON)).pixmap(qt.QSize(ICON_PX, ICON_PX)))
+    layout.addWidget(icon)
+    layout.addWidget(_text(f"<h2>{_('SAM 3D Segment')}</h2>"), 1)
+    return layout
 
 
 def _text(text: str) -> qt.QLabel:

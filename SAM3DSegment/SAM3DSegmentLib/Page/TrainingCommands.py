@@ -1,8 +1,4 @@
-"""What `sam3dseg-train` can do, as forms to fill in and as the command line they stand for. No Qt.
-
-The list of commands comes from `sam3dseg-train --help`; FORMS adds fields for those whose arguments are known here.
-A command without a form is started with the arguments that the user types.
-"""
+"""One command of `sam3dseg-train`, as fields to fill in and as the command line that they stand for. No Qt."""
 
 from __future__ import annotations
 
@@ -18,75 +14,59 @@ from pathlib import Path
 PROGRAM = "sam3dseg-train"
 MODULE = "sam3dseg_training.cli"
 RUN_STATE = "last.pt"  # in the folder of a run that can be exported
-FOLDER, NEW_FOLDER, FOLDERS, NEW_FILE, NUMBER = "folder", "new folder", "folders", "new file", "number"
+# Kinds of values; those of the first line are asked for by dialogs.
+FOLDER, NEW_FOLDER, FOLDERS, NEW_FILE, MODEL = "folder", "new folder", "folders", "new file", "model"
+NUMBER, TEXT, LIST, CHOICE = "number", "text", "list", "choice"
 
 
 @dataclass(frozen=True)
 class Field:
-    """One value to fill in. template holds the words it becomes, "{}" being the value."""
+    """One setting to fill in. template holds the words that it becomes, "{}" being the value; help is one line."""
 
     name: str
-    label: str
     kind: str
     template: tuple[str, ...]
     default: str = ""
     isRequired: bool = False
+    choices: tuple[str, ...] = ()
+    help: str = ""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command of `sam3dseg-train`."""
+    """One command of `sam3dseg-train`. isRead: its fields are those that the program states."""
 
     name: str
     help: str = ""
     fields: tuple[Field, ...] = ()
+    isRead: bool = False
 
     def arguments(self, values: Mapping[str, str], extra: str = "") -> list[str]:
         """The words after `sam3dseg-train`. values: by field name; extra: further words, quoted as in a shell.
 
-        Raises ValueError naming what is missing or cannot be read.
+        Raises FieldError naming what is missing or no number, ValueError for further words that cannot be read.
         """
         words = [self.name]
         for field in self.fields:
             value = str(values.get(field.name, "")).strip()
             if not value and field.isRequired:
-                raise ValueError(f"{field.label} is needed")
+                raise FieldError(field.name, "missing", value)
             if value and field.kind == NUMBER:
-                _checkNumber(field.label, value)
+                _checkNumber(field.name, value)
             if value:
-                parts = value.split("\n") if field.kind == FOLDERS else [value]
-                words += [word.format(part) for part in parts for word in field.template]
+                words += _wordsOf(field, value)
         try:
             return words + shlex.split(extra, posix=sys.platform != "win32")
         except ValueError as error:
             raise ValueError(f"the further arguments cannot be read ({error}): close every quote") from error
 
 
-FORMS: dict[str, tuple[Field, ...]] = {
-    "synthetic": (
-        Field("run", "Run folder", NEW_FOLDER, ("--out", "{}"), isRequired=True),
-        Field("init", "Start from run", FOLDER, ("--init", "{}")),
-        Field("data", "Label maps", FOLDER, ("--label-maps", "{}")),
-        Field("minutes", "Minutes", NUMBER, ("--minutes", "{}"), "60"),
-    ),
-    "export": (
-        Field("run", "Run folder", FOLDERS, ("{}",), isRequired=True),
-        Field("result", "Model file", NEW_FILE, ("--out", "{}"), isRequired=True),
-    ),
-}
-KNOWN = (
-    Command("synthetic", "train the embedded model on made-up volumes", FORMS["synthetic"]),
-    Command("export", "write a trained model as a file that the effect loads", FORMS["export"]),
-)
+class FieldError(ValueError):
+    """A field that is "missing" or "no number"."""
 
-
-def readCommands(help_: str) -> tuple[Command, ...]:
-    """The commands listed in the text of `sam3dseg-train --help`; KNOWN when it lists none."""
-    listed = re.search(r"\{([\w,-]+)\}", help_)
-    if listed is None:
-        return KNOWN
-    names = listed.group(1).split(",")
-    return tuple(Command(name, _helpOf(name, help_), FORMS.get(name, ())) for name in names)
+    def __init__(self, field: str, problem: str, value: str) -> None:
+        super().__init__(f"{field} is {problem}: {value!r}")
+        self.field, self.problem, self.value = field, problem, value
 
 
 def commandLine(arguments: Sequence[str]) -> str:
@@ -96,7 +76,7 @@ def commandLine(arguments: Sequence[str]) -> str:
 
 
 def runFolderOf(arguments: Sequence[str]) -> Path | None:
-    """The folder that a command writes its run to, as `--out FOLDER` or `out=FOLDER` say it."""
+    """The folder that a command writes to, as `--out FOLDER` or `out=FOLDER` say it."""
     path = _outOf(arguments)
     return path if path is not None and path.suffix != ".safetensors" else None
 
@@ -121,18 +101,29 @@ def optionOf(arguments: Sequence[str], *names: str) -> str:
     return ""
 
 
+def _wordsOf(field: Field, value: str) -> list[str]:
+    parts = [value]
+    if field.kind == FOLDERS:
+        parts = value.split("\n")
+        if len(parts) > 1 and field.template != ("{}",):
+            parts = [f"[{','.join(map(_quoted, parts))}]"]
+    elif field.kind == LIST and not value.startswith("["):
+        parts = [f"[{value}]"]
+    return [word.format(part) for part in parts for word in field.template]
+
+
+def _quoted(text: str) -> str:
+    """An item of a list, quoted where the list could not be read otherwise."""
+    return "'" + text.replace("'", "\\'") + "'" if re.search(r"[\[\],'\"]", text) else text
+
+
 def _outOf(arguments: Sequence[str]) -> Path | None:
     path = optionOf(arguments, "out", "o")
     return Path(path) if path else None
 
 
-def _helpOf(name: str, help_: str) -> str:
-    line = re.search(rf"^ +{re.escape(name)} {{2,}}(\S.*)$", help_, re.MULTILINE)
-    return line.group(1).strip() if line else ""
-
-
-def _checkNumber(label: str, value: str) -> None:
+def _checkNumber(name: str, value: str) -> None:
     try:
         float(value)
     except ValueError:
-        raise ValueError(f"{label} must be a number, not {value!r}") from None
+        raise FieldError(name, "no number", value) from None

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .TrainingCommands import MODULE
@@ -97,7 +98,7 @@ class TrainingProcess:
         if self.exitCode is None:
             self.exitCode = self._process.poll()  # before the last read, so that nothing is missed
             if self.exitCode is None and self._stopAsked is not None and self._clock() - self._stopAsked > GRACE_S:
-                self._kill()
+                self._signal("SIGKILL")
         self._unread += self._log.read() if not self._log.closed else b""
         *whole, self._unread = self._unread.split(b"\n")
         if self.exitCode is not None:
@@ -110,10 +111,10 @@ class TrainingProcess:
         return lines
 
     def stop(self) -> None:
-        """Ask the process to end; `poll` ends it by force after GRACE_S. What the run has saved stays."""
+        """Ask it and its workers to end; `poll` ends them by force after GRACE_S. What the run has saved stays."""
         if self.exitCode is None and self._stopAsked is None:
             self._stopAsked = self._clock()
-            self._process.terminate()
+            self._signal("SIGTERM")
 
     def wait(self, timeout_s: float) -> bool:
         """Whether the process has ended, after at most `timeout_s`."""
@@ -123,12 +124,16 @@ class TrainingProcess:
             return False
         return True
 
-    def _kill(self) -> None:
-        """The process and those that it has started."""
-        if hasattr(os, "killpg"):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
+    def _signal(self, name: str) -> None:
+        """Tell the process and those that it has started; nothing to do when it has ended meanwhile."""
+        if self._process.poll() is not None:
+            return
+        if not hasattr(os, "killpg"):
+            self._process.kill()  # Windows knows one way only
+            return
+        # It may end at this moment; of a group that has only ended members, macOS says that it is not ours.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, getattr(signal, name))
 
 
 def pythonExecutable() -> str:

@@ -108,6 +108,14 @@ def loadSample(slicer: Any, *, mayDownload: bool) -> Any:
     return phantomVolume(slicer)
 
 
+def addSegmentation(slicer: Any, volume: Any) -> tuple[Any, str]:
+    """A segmentation node on the grid of a volume, and the id of its one empty segment."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} segmentation")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    return node, node.GetSegmentation().AddEmptySegment()
+
+
 def openInEditor(slicer: Any, volume: Any, effectName: str) -> Any:
     """Show the volume, open the Segment Editor with a new segment over it, and pick the effect.
 
@@ -116,10 +124,7 @@ def openInEditor(slicer: Any, volume: Any, effectName: str) -> Any:
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
     slicer.util.selectModule("SegmentEditor")
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
-    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} segmentation")
-    segmentation.CreateDefaultDisplayNodes()
-    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    segmentId = segmentation.GetSegmentation().AddEmptySegment()
+    segmentation, segmentId = addSegmentation(slicer, volume)
     editor.setSegmentationNode(segmentation)
     editor.setSourceVolumeNode(volume)
     editor.setCurrentSegmentID(segmentId)

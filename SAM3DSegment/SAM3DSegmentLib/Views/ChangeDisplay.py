@@ -1,8 +1,8 @@
 """What the last click changed, shown for a moment: added voxels green, removed voxels red, in slices and in 3D.
 
 A segmentation node of its own, neither saved with the scene nor listed in selectors, follows the transform and the
-views of the edited one.  The 3D surface is made here from a coarse copy of the change and is never smoothed: that takes
-a few ms where the surface of a segment takes hundreds.
+views of the edited one.  The 3D surface is made here from a coarse copy of the change: that takes a few ms where the
+surface of a segment takes hundreds.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 DURATION_MS = 1000
 COLORS = {"added": (0.1, 0.9, 0.2), "removed": (0.95, 0.1, 0.1)}
 COARSE_CELLS = 48  # along the longest side of the change, at most: enough to see where it lies
-# A surface a little outside the voxels, lest it fight for pixels with the segment's own surface.
-OUTSET_LEVEL = 0.1
+# A little outside the voxels, lest it fight for pixels with the segment's own surface; coarse cells are outside anyway.
+FINE_LEVEL, COARSE_LEVEL = 0.3, 0.5
+KEPT = 0.6  # of a cell's value, whatever its neighbours are: smoothing takes no voxel away
 
 
 class ChangeDisplay:
     """Shows one change at a time.
 
-    startTimer(ms, callback) calls back once after some milliseconds, Qt's timer unless another is given; a change that
-    is newer by then stays shown.
+    startTimer(ms, callback) calls back once after some milliseconds; a change that is newer by then stays shown.
     """
 
     def __init__(
         self,
         scene: Any | None = None,
         *,
-        startTimer: Callable[[int, Callable[[], None]], Any] | None = None,
+        startTimer: Callable[[int, Callable[[], None]], Any],
         duration_ms: int = DURATION_MS,
     ) -> None:
         self._scene = slicer.mrmlScene if scene is None else scene
-        self._startTimer = startTimer or _startQtTimer
+        self._startTimer = startTimer
         self._duration_ms = duration_ms
         self._node: Any = None
         self._flashes = 0
@@ -52,29 +52,26 @@ class ChangeDisplay:
     def isShown(self) -> bool:
         return self.segmentationNode is not None and bool(self._node.GetDisplayVisibility())
 
-    def flash(self, added: Any | None, removed: Any | None, segmentationNode: Any | None = None) -> None:
-        """Show what changed until the timer comes.
+    def flash(self, added: Any | None, removed: Any | None, segmentationNode: Any) -> None:
+        """Show what changed in a segmentation until the timer comes.
 
         added, removed: vtkOrientedImageData, 1 where voxels changed and 0 elsewhere, cropped, in the space of the
-        segmentation; None or empty where nothing did.  segmentationNode is the edited one: its transform applies, and
-        what it does not show (in 3D, in some views, at all) is not shown here.
+        segmentation; None or empty where nothing did.  Its transform applies, and what the segmentation does not show
+        (in 3D, in some views, at all) is not shown here.
         """
         images = {"added": added, "removed": removed}
         changed = {name: image for name, image in images.items() if image is not None and _anySet(image)}
-        shown = segmentationNode is None or bool(segmentationNode.GetDisplayVisibility())
-        if not changed or not shown:
+        if not changed or not segmentationNode.GetDisplayVisibility():
             self.clear()
             return
-        in3D = segmentationNode is None or _showsSurface(segmentationNode)
+        in3D = _showsSurface(segmentationNode)
         node = self._ensureNode()
         modifying = node.StartModify()
         for name in COLORS:
             _fill(node.GetSegmentation().GetSegment(name), changed.get(name), withSurface=in3D)
             node.GetDisplayNode().SetSegmentVisibility(name, name in changed)
-        node.GetDisplayNode().SetVisibility3D(in3D)
-        if segmentationNode is not None:
-            node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
-            _sameViews(segmentationNode.GetDisplayNode(), node.GetDisplayNode())
+        node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
+        _sameViews(segmentationNode.GetDisplayNode(), node.GetDisplayNode())
         node.SetDisplayVisibility(True)
         node.EndModify(modifying)
         self._flashes += 1
@@ -114,19 +111,13 @@ class ChangeDisplay:
         return self._node
 
 
-def _startQtTimer(ms: int, callback: Callable[[], None]) -> None:
-    import qt
-
-    qt.QTimer.singleShot(ms, callback)
-
-
 def _style(display: Any) -> None:
     display.SetSaveWithScene(False)
     display.SetPreferredDisplayRepresentationName2D(_labelmapName())
     display.SetPreferredDisplayRepresentationName3D(_surfaceName())
     display.SetAllSegmentsPickable(False)  # a click means what lies underneath
     display.SetAllSegmentsOpacity2DFill(1.0)
-    display.SetOpacity2DFill(0.6)
+    display.SetOpacity2DFill(0.5)
 
 
 def _fill(segment: Any, image: Any | None, *, withSurface: bool) -> None:
@@ -143,15 +134,13 @@ def coarseSurface(image: Any) -> Any:
     """vtkPolyData around the non-zero voxels of a vtkOrientedImageData, in its world (mm), coarse where it is large."""
     voxels = _voxels(image)
     step = max(1, -(-max(voxels.shape) // COARSE_CELLS))
-    cells = _pooled(voxels != 0, step).astype(np.float32)  # (K / step + 2, J / step + 2, I / step + 2)
+    cells = _smoothed(_pooled(voxels != 0, step))  # (K / step + 2, J / step + 2, I / step + 2)
     grid = vtk.vtkImageData()
     grid.SetDimensions(*cells.shape[::-1])
     grid.GetPointData().SetScalars(numpy_to_vtk(cells.ravel(), deep=True))
     edges = vtk.vtkFlyingEdges3D()
     edges.SetInputData(grid)
-    edges.SetValue(0, OUTSET_LEVEL if step == 1 else 0.5)
-    edges.ComputeNormalsOff()
-    edges.ComputeGradientsOff()
+    edges.SetValue(0, FINE_LEVEL if step == 1 else COARSE_LEVEL)
     placed = vtk.vtkTransformPolyDataFilter()
     placed.SetInputConnection(edges.GetOutputPort())
     placed.SetTransform(_cellsToWorld(image, step))
@@ -170,6 +159,17 @@ def _pooled(voxels: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
             pooled |= voxels[offset::step]
         voxels = np.moveaxis(pooled, 0, axis)
     return voxels
+
+
+def _smoothed(cells: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Each cell's mean with its neighbours, weights 1 2 1 along each axis, and at least `KEPT` where it is set."""
+    smooth = cells.astype(np.float32)
+    for axis in range(3):
+        lines = np.moveaxis(smooth, axis, 0)
+        smooth = lines / 2
+        smooth[1:-1] += (lines[2:] + lines[:-2]) / 4
+        smooth = np.moveaxis(smooth, 0, axis)
+    return np.maximum(smooth, KEPT * cells.astype(np.float32))
 
 
 def _cellsToWorld(image: Any, step: int) -> Any:

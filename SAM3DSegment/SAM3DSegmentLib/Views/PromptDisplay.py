@@ -12,17 +12,10 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 
+from .PromptNodes import addPoints, drawnSegments, positions, showAnew, styleHint, stylePrompts
 from .ViewPicking import Ras, nearestPoint
 
-FOREGROUND_COLOR = (0.15, 0.85, 0.25)
-BACKGROUND_COLOR = (0.95, 0.2, 0.15)
-HOVER_COLOR = (1.0, 0.9, 0.2)
-HINT_COLOR = (0.35, 0.75, 1.0)
-GLYPH_SCALE = 1.8  # % of the view's size; markups start at 3
-HINT_SCALE = 4.5
-OCCLUDED_OPACITY = 0.45  # prompts lie inside what they segment: 3D views show them through its surface
 REACH = 55.0  # pixels at a screen scale of 1: as near a prompt's centre, a press belongs to the prompt
 MOVED_MM = 1e-3  # less than this is no drag
 
@@ -55,8 +48,10 @@ class PromptDisplay:
         self._ids: list[str] = []  # of the points as shown
         self._points: list[Ras] = []
         self._signs: list[bool] = []
+        self._drawn: Any = None  # what segments drew when the points were last put on top
         self._changing = False
         self._dragging = False
+        self._answering = False
         self._waiting: Sequence[Any] | None = None
 
     @property
@@ -80,10 +75,11 @@ class PromptDisplay:
         node = self._ensureNode()
         if (points, signs) != self._content(node):
             with self._change(node):
-                node.SetControlPointPositionsWorld(_vtkPoints(points))
+                node.SetControlPointPositionsWorld(positions(points))
                 for index, sign in enumerate(signs):
                     node.SetNthControlPointSelected(index, sign)
         self._remember(node)
+        self._keepOnTop()
 
     def hintAt(self, ras: Sequence[float] | None) -> None:
         """Offer a world point (mm) as the next click; None takes the hint away."""
@@ -93,11 +89,11 @@ class PromptDisplay:
                 node.SetDisplayVisibility(False)
             return
         if node is None:
-            node = self._hint = self._addNode("SAM 3D hint")
+            node = self._hint = addPoints(self._scene, "SAM 3D hint")
             node.SetLocked(True)
-            _styleHint(node.GetDisplayNode())
+            styleHint(node.GetDisplayNode())
         modifying = node.StartModify()
-        node.SetControlPointPositionsWorld(_vtkPoints([ras]))
+        node.SetControlPointPositionsWorld(positions([ras]))
         node.SetDisplayVisibility(True)
         node.EndModify(modifying)
 
@@ -120,8 +116,9 @@ class PromptDisplay:
     def _ensureNode(self) -> Any:
         if self.markupsNode is None:
             self._forget()
-            self._node = self._addNode("SAM 3D prompts")
-            _stylePrompts(self._node.GetDisplayNode())
+            self._node = addPoints(self._scene, "SAM 3D prompts")
+            self._drawn = drawnSegments(self._scene)
+            stylePrompts(self._node.GetDisplayNode())
             events = slicer.vtkMRMLMarkupsNode
             for event, handler in (
                 (events.PointStartInteractionEvent, self._onDragStarted),
@@ -132,18 +129,17 @@ class PromptDisplay:
                 self._tags.append(self._node.AddObserver(event, handler))
         return self._node
 
-    def _addNode(self, name: str) -> Any:
-        node = self._scene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
-        node.UnRegister(None)
-        node.SetName(self._scene.GenerateUniqueName(name))
-        node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
-        node.SetUndoEnabled(False)
-        with _samePlaceNode(self._scene):
-            self._scene.AddNode(node)
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetSaveWithScene(False)
-        return node
+    def _keepOnTop(self) -> None:
+        """Slices draw what came last on top: show the points anew when segments came after them.
+
+        Not within an event of the points themselves, whose widgets go with their display; the next `show` will do.
+        """
+        if self._answering or (drawn := drawnSegments(self._scene)) == self._drawn:
+            return
+        self._drawn = drawn
+        for node in (self.markupsNode, self.hintNode):
+            if node is not None:
+                showAnew(node)
 
     def _forget(self) -> None:
         if self._node is not None:
@@ -173,6 +169,15 @@ class PromptDisplay:
             node.EndModify(modifying)
             self._changing = False
 
+    @contextmanager
+    def _answer(self) -> Iterator[None]:
+        """Whoever is told now is told from within an event of a point's widget."""
+        before, self._answering = self._answering, True
+        try:
+            yield
+        finally:
+            self._answering = before
+
     def _onDragStarted(self, *_: Any) -> None:
         self._dragging = True
 
@@ -183,13 +188,14 @@ class PromptDisplay:
             i for i, pair in enumerate(zip(before, now, strict=False)) if np.linalg.norm(np.subtract(*pair)) > MOVED_MM
         ]
         waiting, self._waiting = self._waiting, None
-        if waiting is None:
-            self._remember(self._node)
-        else:
-            self.show(waiting)
-        for index in moved:
-            if index < len(self._points):
-                self._onMoved(index, now[index])
+        with self._answer():
+            if waiting is None:
+                self._remember(self._node)
+            else:
+                self.show(waiting)
+            for index in moved:
+                if index < len(self._points):
+                    self._onMoved(index, now[index])
 
     def _onPointRemoved(self, *_: Any) -> None:
         if self._changing:
@@ -198,8 +204,9 @@ class PromptDisplay:
         removed = [index for index, point in enumerate(self._ids) if point not in left]
         self._dragging = False
         self._remember(self._node)
-        for index in reversed(removed):
-            self._onDeleted(index)
+        with self._answer():
+            for index in reversed(removed):
+                self._onDeleted(index)
 
     def _onPointModified(self, *_: Any) -> None:
         if self._changing or self._dragging:
@@ -209,57 +216,13 @@ class PromptDisplay:
             return
         flipped = [index for index, (a, b) in enumerate(zip(self._signs, signs, strict=True)) if a != b]
         self._signs = signs
-        for index in flipped:
-            self._onFlipped(index)
+        with self._answer():
+            for index in flipped:
+                self._onFlipped(index)
 
     def _alive(self, node: Any) -> Any | None:
         """The node, unless it left the scene, as when the scene is closed."""
         return node if node is not None and node.GetScene() is self._scene else None
-
-
-@contextmanager
-def _samePlaceNode(scene: Any) -> Iterator[None]:
-    """Slicer takes a new markups node for the one in which Place mode puts its points: not this one."""
-    selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-    before = selection and (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID())
-    yield
-    if selection:
-        selection.SetActivePlaceNodeClassName(before[0])
-        selection.SetActivePlaceNodeID(before[1])
-
-
-def _stylePrompts(display: Any) -> None:
-    display.SetSelectedColor(FOREGROUND_COLOR)
-    display.SetColor(BACKGROUND_COLOR)
-    display.SetActiveColor(HOVER_COLOR)
-    display.SetGlyphScale(GLYPH_SCALE)
-    display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.Sphere3D)
-    _styleCommon(display)
-
-
-def _styleHint(display: Any) -> None:
-    display.SetSelectedColor(HINT_COLOR)
-    display.SetGlyphScale(HINT_SCALE)
-    display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.ThickCross2D)
-    display.SetSliceProjection(True)  # the hint may lie in no shown slice: its shadow says where to look
-    display.SetSliceProjectionUseFiducialColor(True)
-    _styleCommon(display)
-
-
-def _styleCommon(display: Any) -> None:
-    display.SetPointLabelsVisibility(False)
-    display.SetPropertiesLabelVisibility(False)
-    display.SetOccludedVisibility(True)
-    display.SetOccludedOpacity(OCCLUDED_OPACITY)
-    display.SetSnapMode(slicer.vtkMRMLMarkupsDisplayNode.SnapModeUnconstrained)
-
-
-def _vtkPoints(points: Sequence[Sequence[float]]) -> Any:
-    found = vtk.vtkPoints()
-    found.SetDataTypeToDouble()
-    for point in points:
-        found.InsertNextPoint(*point)
-    return found
 
 
 def _ras(values: Sequence[float]) -> Ras:

@@ -77,39 +77,51 @@ class EditorWidget:
     def __init__(self, logic: Any, *, views: Sequence[Any] = ()) -> None:
         self.widget = QtWidgets.QWidget(slicer.util.mainWindow())  # holds the options frames of all effects
         QtWidgets.QVBoxLayout(self.widget)
-        self.logic, self.views = logic, [ViewWidget(view) for view in views]
-        self.node = logic.GetSegmentEditorNode()
+        self.views = [ViewWidget(view) for view in views]
         self.activeEffect: qSlicerSegmentEditorScriptedEffect | None = None
         self.passed: list[str] = []
         self._observed: list[tuple[Any, int]] = []
         self._viewObserved: list[tuple[Any, int]] = []
         self.effects: dict[str, qSlicerSegmentEditorScriptedEffect] = {}
+        self.setLogic(logic)
         for registered in slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects():
             self._add(registered.clone())
+
+    def setLogic(self, logic: Any) -> None:
+        """Take another parameter node, as after a scene was closed: the effect is left, and gets the new node."""
+        self._enter(None)
+        _unobserve(self._observed)
+        self.logic, self.node = logic, logic.GetSegmentEditorNode()
         self._observe(self._observed, self.node, vtk.vtkCommand.ModifiedEvent, lambda *_: self._update())
         scene = self.node.GetScene()
         interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton") or scene.AddNode(
             slicer.vtkMRMLInteractionNode()
         )
         self._observe(self._observed, interaction, vtk.vtkCommand.ModifiedEvent, self._onInteractionNode)
+        for effect in self.effects.values():
+            self._giveNode(effect)
 
     def _add(self, effect: qSlicerSegmentEditorScriptedEffect) -> None:
         effect._set(_editor=self)
-        effect.setParameterSetNode(self.node)
-        effect.setMRMLDefaults()
-        modified = slicer.vtkMRMLSegmentEditorNode.EffectParameterModified
-        self._observe(self._observed, self.node, modified, lambda *_: effect.updateGUIFromMRML())
+        self._giveNode(effect)
         effect.icon()
         effect.setupOptionsFrame()
         effect.optionsFrame().setVisible(False)
         self.widget.layout().addWidget(effect.optionsFrame())
         self.effects[effect.name] = effect
 
+    def _giveNode(self, effect: qSlicerSegmentEditorScriptedEffect) -> None:
+        effect.setParameterSetNode(self.node)
+        effect.setMRMLDefaults()
+        modified = slicer.vtkMRMLSegmentEditorNode.EffectParameterModified
+        self._observe(self._observed, self.node, modified, lambda *_: effect.updateGUIFromMRML())
+
     def effectByName(self, name: str) -> qSlicerSegmentEditorScriptedEffect | None:
         return self.effects.get(name)
 
     def setActiveEffectByName(self, name: str) -> None:
         self.node.SetActiveEffectName(name if name in self.effects else "")
+        self._update()  # the node of an opened scene may have the name already
 
     def selectSegment(self, segmentId: str) -> None:
         self.node.SetSelectedSegmentID(segmentId)
@@ -128,26 +140,29 @@ class EditorWidget:
     def close(self) -> None:
         """Destroy the widget and its effects."""
         self.setActiveEffectByName("")
-        for observed in (self._observed, self._viewObserved):
-            for caller, tag in observed:
-                caller.RemoveObserver(tag)
-            observed.clear()
+        _unobserve(self._observed)
+        _unobserve(self._viewObserved)
         for effect in self.effects.values():
             effect.deleteLater()
         self.effects = {}
         self.widget.deleteLater()
 
+    @property
+    def _sceneIsGone(self) -> bool:
+        return self.node.GetScene() is None or self.node.GetScene().IsClosing()
+
     def _update(self) -> None:
-        if self.node.GetScene() is None or self.node.GetScene().IsClosing():
+        if self._sceneIsGone:
             return
         wanted = self.effects.get(self.node.GetActiveEffectName() or "")
-        if wanted is self.activeEffect:
-            return
+        if wanted is not self.activeEffect:
+            self._enter(wanted)
+
+    def _enter(self, wanted: qSlicerSegmentEditorScriptedEffect | None) -> None:
+        """Leave the active effect, and activate another one."""
         if self.activeEffect:
             self.activeEffect.deactivate()
-        for caller, tag in self._viewObserved:
-            caller.RemoveObserver(tag)
-        self._viewObserved.clear()
+        _unobserve(self._viewObserved)
         self.activeEffect = None
         if wanted:
             for view in self.views:
@@ -178,7 +193,7 @@ class EditorWidget:
         )
 
     def _forward(self, view: ViewWidget, eventId: int, event: str, tag: int) -> None:
-        if self.activeEffect is None or self.node.GetScene().IsClosing():
+        if self.activeEffect is None or self._sceneIsGone:
             return
         if self.activeEffect.processInteractionEvents(view.interactor(), eventId, view):
             view.interactor().GetCommand(tag).SetAbortFlag(1)
@@ -192,3 +207,9 @@ class EditorWidget:
     @staticmethod
     def _observe(register: list[tuple[Any, int]], caller: Any, event: Any, callback: Callable[..., Any]) -> None:
         register.append((caller, caller.AddObserver(event, callback)))
+
+
+def _unobserve(register: list[tuple[Any, int]]) -> None:
+    for caller, tag in register:
+        caller.RemoveObserver(tag)
+    register.clear()

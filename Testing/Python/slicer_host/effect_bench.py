@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,35 @@ class EffectBench:
     """The effect in a headless Slicer, until `close`.
 
     makeLogic: gives the EditorLogic; without it, `logic` is a RecordedLogic that shows the Status in `logic.status`.
+    sceneFile: a saved scene to open, with its first volume, segmentation and editor, in the place of made-up ones.
     """
 
     def __init__(
         self,
         *,
         volume_ijk: ArrayLike | None = None,
+        ijkToRas: ArrayLike | None = None,
         segments: Sequence[str] = ("Segment_1", "Segment_2"),
         withViews: bool = False,
         mainWindow: bool = True,
         makeLogic: Callable[[], Any] | None = None,
+        sceneFile: Path | None = None,
     ) -> None:
         self.host = QtHost(mainWindow=mainWindow)
         self.scene = self.host.scene
         self.views = Views(self.scene) if withViews else None
         self.registered = self.host.registerEffect()
-        data = brightBall() if volume_ijk is None else np.asarray(volume_ijk)
-        self.volume = self.scene.addVolume(data, shown=True)
-        self.segmentation = self.scene.addSegmentation(self.volume, segments=segments)
+        if sceneFile is None:
+            data = brightBall() if volume_ijk is None else np.asarray(volume_ijk)
+            self.volume = self.scene.addVolume(data, ijkToRas=ijkToRas, shown=True)
+            self.segmentation = self.scene.addSegmentation(self.volume, segments=segments)
+        else:
+            self.scene.open(sceneFile)
+            self.volume, self.segmentation = self._first("ScalarVolume"), self._first("Segmentation")
         if self.views:
             self.views.show(self.volume)
         self.logic = makeLogic() if makeLogic else RecordedLogic(self.data.Status())
-        self.editor = self.addEditor()
+        self.editor = self.addEditor(parameters=self._first("SegmentEditor"))
 
     @property
     def data(self) -> Any:
@@ -50,11 +58,20 @@ class EffectBench:
 
         return SAM3DSegmentLib.Editor.EditorData
 
-    def addEditor(self) -> EditorWidget:
-        views = self.views.all if self.views else ()
-        editor = self.host.addEditor(self.segmentation, self.volume, views=views)
+    def addEditor(
+        self, segmentation: Any = None, *, views: Sequence[Any] | None = None, parameters: Any = None
+    ) -> EditorWidget:
+        """Another Segment Editor widget with the effect; it hears all views unless some are given."""
+        if views is None:
+            views = self.views.all if self.views else ()
+        segmentation = segmentation or self.segmentation
+        editor = self.host.addEditor(segmentation, self.volume, views=views, parameters=parameters)
         self.controllerOf(editor)._makeLogic = lambda: self.logic
         return editor
+
+    def _first(self, kind: str) -> Any:
+        """The scene's first node of a class vtkMRML<kind>Node, or None."""
+        return self.scene.mrml.GetFirstNodeByClass(f"vtkMRML{kind}Node")
 
     def activate(self, editor: EditorWidget | None = None) -> None:
         (editor or self.editor).setActiveEffectByName(NAME)

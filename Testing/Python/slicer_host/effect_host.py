@@ -14,6 +14,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from .python_qt import QtModule, refuseNumpy
 
 NOT_CONFIRMED, CONFIRMED_WITHOUT_DIALOG, CONFIRMED_WITH_DIALOG = range(3)
+MODES = ("ModificationModeSet", "ModificationModeAdd", "ModificationModeRemove", "ModificationModeRemoveAll")
 WRITABLE = {
     "name",
     "title",
@@ -261,9 +262,9 @@ class qSlicerSegmentEditorScriptedEffect:
 
     def modifySegmentByLabelmap(self, segmentation: Any, segmentId: str, image: Any, mode: int, *rest: Any) -> None:
         *extent, bypass = rest if rest and isinstance(rest[-1], bool) else (*rest, False)
-        self._editor.logic.ModifySegmentByLabelmap(
-            segmentation, segmentId, image, mode, *extent, self.perSegment, bypass
-        )
+        logic = self._editor.logic
+        kind = {int(value): value for value in (getattr(logic, name) for name in MODES)}[mode]
+        logic.ModifySegmentByLabelmap(segmentation, segmentId, image, kind, *extent, self.perSegment, bypass)
 
     # Views
 

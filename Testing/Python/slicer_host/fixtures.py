@@ -37,3 +37,25 @@ def makeEditing(scene, segmenter):
     yield make
     for bench in made:
         bench.close()
+
+
+@pytest.fixture
+def makeChain(segmenter):
+    """EffectChain(...) with the stand-in for a network, unless `load` is given; closed at the end."""
+    from slicer_host.effect_chain import EffectChain  # needs Qt
+
+    made = []
+
+    def make(load=lambda name, device: segmenter, **options):
+        made.append(EffectChain(load, **options))
+        return made[-1]
+
+    yield make
+    for chain in made:
+        chain.close()
+
+
+@pytest.fixture
+def chain(makeChain):
+    """Two blobs in four views, two empty segments, the effect active."""
+    return makeChain()

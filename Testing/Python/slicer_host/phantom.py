@@ -23,10 +23,14 @@ class Phantom:
     def rasOf(self, ijk: ArrayLike) -> NDArray[np.float64]:
         return self.ijkToRas[:3, :3] @ np.asarray(ijk, dtype=float) + self.ijkToRas[:3, 3]
 
+    def ijkOf(self, ras: ArrayLike) -> NDArray[np.float64]:
+        """Where a point lies on the grid, in voxels."""
+        inverse = np.linalg.inv(self.ijkToRas)
+        return inverse[:3, :3] @ np.asarray(ras, dtype=float) + inverse[:3, 3]
+
     def labelAt(self, ras: ArrayLike) -> int:
         """Label of the voxel in which a point lies; -1 outside."""
-        inverse = np.linalg.inv(self.ijkToRas)
-        i, j, k = np.round(inverse[:3, :3] @ np.asarray(ras, dtype=float) + inverse[:3, 3]).astype(int)
+        i, j, k = np.round(self.ijkOf(ras)).astype(int)
         isInside = all(0 <= n < size for n, size in zip((i, j, k), self.labels.shape, strict=True))
         return int(self.labels[i, j, k]) if isInside else -1
 

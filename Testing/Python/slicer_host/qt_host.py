@@ -21,6 +21,7 @@ import vtk
 from PySide6 import QtCore
 
 from . import effect_host, scripted_module
+from .app_widgets import SegmentEditorWidget, SliceWidget
 from .ctk_widgets import CtkModule
 from .editor_widget import EditorWidget
 from .python_qt import QtModule, application
@@ -128,9 +129,18 @@ class QtHost:
         for name, value in names.items():
             setattr(slicer, name, value)
 
-    def addEditor(self, segmentation: Any, volume: Any, segmentId: str = "Segment_1", *, views: Sequence[Any] = ()):
-        """A Segment Editor widget with its own parameter node; views are those of views.py."""
-        editor = EditorWidget(self.scene.addEditor(segmentation, volume, segmentId), views=views)
+    def addEditor(
+        self,
+        segmentation: Any,
+        volume: Any,
+        segmentId: str = "Segment_1",
+        *,
+        views: Sequence[Any] = (),
+        parameters: Any = None,
+    ) -> EditorWidget:
+        """A Segment Editor widget with a parameter node of its own, or that of an opened scene; views of views.py."""
+        logic = self.scene.addEditor(segmentation, volume, segmentId, parameters=parameters)
+        editor = EditorWidget(logic, views=views)
         self.editors.append(editor)
         return editor
 
@@ -207,6 +217,8 @@ class QtHost:
             "ScriptedLoadableModule": scripted_module,
             "qSlicerSegmentEditorEffectFactory": effect_host.EffectFactory(),
             "qSlicerSegmentEditorAbstractEffect": effect_host.qSlicerSegmentEditorAbstractEffect,
+            "qMRMLSegmentEditorWidget": lambda: SegmentEditorWidget(self.scene),
+            "qMRMLSliceWidget": lambda: SliceWidget(self.scene),
             "vtkMRMLScene": slicer.vtkMRMLScene,
             "vtk": vtk,
         }

@@ -67,7 +67,7 @@ class RecordedLogic:
         self.polls += 1
         return False
 
-    def cancel(self) -> None:
+    def cancel(self, isMine: Any = None) -> None:
         self.cancels += 1
         self.isBusy = False
 

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from functools import cache
 
-import pytest
-
 PROBE = """
 import vtk
 window = vtk.vtkRenderWindow()
@@ -42,4 +40,6 @@ def skipWithoutRendering() -> None:
     try:
         renderingBackend()
     except RuntimeError as error:
+        import pytest  # benchmarks do without
+
         pytest.skip(str(error))

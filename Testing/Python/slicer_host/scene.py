@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -123,18 +124,53 @@ class Scene:
             node.SetMatrixTransformToParent(matrixOf(matrix))
         return node
 
-    def addEditor(self, segmentationNode: Any, volumeNode: Any, segmentId: str = "Segment_1") -> Any:
-        """A segment editor logic with its own parameter node, as every Segment Editor widget has."""
+    def save(self, path: Path) -> None:
+        """Write the scene with its volumes and segmentations as .mrml or .mrb."""
+        if path.suffix == ".mrb":
+            assert self.mrml.WriteToMRB(str(path), None)
+            return
+        self.mrml.SetURL(str(path))
+        self.mrml.SetRootDirectory(str(path.parent))
+        for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTransformNode"):
+            for node in slicer.util.getNodesByClass(kind):
+                if node.GetSaveWithScene() and node.AddDefaultStorageNode():
+                    storage = node.GetStorageNode()
+                    name = f"{node.GetID()}.{storage.GetDefaultWriteFileExtension()}"
+                    storage.SetFileName(str(path.parent / name))
+                    assert storage.WriteData(node)
+        assert self.mrml.Commit(str(path))
+
+    def open(self, path: Path) -> None:
+        """Read a scene file into this scene."""
+        if path.suffix == ".mrb":
+            assert self.mrml.ReadFromMRB(str(path), False)
+            return
+        self.mrml.SetURL(str(path))
+        assert self.mrml.Import()
+
+    def addEditor(
+        self, segmentationNode: Any, volumeNode: Any, segmentId: str = "Segment_1", *, parameters: Any = None
+    ) -> Any:
+        """A segment editor logic with its own parameter node, as every Segment Editor widget has.
+
+        parameters: a node of an opened scene, which is taken as it is.
+        """
+        if parameters is not None:
+            return self._editorLogic(parameters)
         node = self.mrml.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+        logic = self._editorLogic(node)
+        node.SetAndObserveSegmentationNode(segmentationNode)
+        logic.SetSourceVolumeNode(volumeNode)
+        node.SetSelectedSegmentID(segmentId)
+        node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+        return logic
+
+    def _editorLogic(self, node: Any) -> Any:
         logic = slicer.vtkSlicerSegmentEditorLogic()
         logic.SetMRMLApplicationLogic(self.applicationLogic)
         logic.SetMRMLScene(self.mrml)
         logic.SetMaximumNumberOfUndoStates(10)
         logic.SetSegmentEditorNode(node)
-        node.SetAndObserveSegmentationNode(segmentationNode)
-        logic.SetSourceVolumeNode(volumeNode)
-        node.SetSelectedSegmentID(segmentId)
-        node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
         return logic
 
     def _makeLogic(self, name: str, kind: str) -> Any:

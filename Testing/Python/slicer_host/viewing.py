@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import slicer
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import center_of_mass, label
 from vtk.util.numpy_support import numpy_to_vtk
 
 from slicer_host.phantom import LUMP, ORGAN, Phantom, phantom
 from slicer_host.scene import Scene, matrixOf
-from slicer_host.views import Views
+from slicer_host.views import View, Views
 
 NAMES = {ORGAN: "organ", LUMP: "lump"}
 ORANGE, BLUE = (0.9, 0.62, 0.0), (0.34, 0.71, 0.91)
@@ -33,9 +36,9 @@ class Viewing:
     def addSegmentation(self, *labels: int, surface: bool = True) -> Any:
         """Segmentation node with these structures, in orange and blue, with their surfaces."""
         node = self.scene.addSegmentation(self.volume, segments=())
-        for label, color in zip(labels, (ORANGE, BLUE), strict=False):
-            image = self.labelmap(self.case.labels == label)
-            node.AddSegmentFromBinaryLabelmapRepresentation(image, NAMES[label], color)
+        for number, color in zip(labels, (ORANGE, BLUE), strict=False):
+            image = self.labelmap(self.case.labels == number)
+            node.AddSegmentFromBinaryLabelmapRepresentation(image, NAMES[number], color)
         if surface:
             node.CreateClosedSurfaceRepresentation()
         return node
@@ -56,6 +59,14 @@ class Viewing:
         assert not self.scene.errors
 
 
+@pytest.fixture
+def viewing():
+    """A fresh scene with the phantom; the test fails when an observer raised."""
+    opened = Viewing()
+    yield opened
+    opened.close()
+
+
 def labelmapOf(mask: NDArray[np.bool_], ijkToRas: ArrayLike, *, offset: ArrayLike = (0, 0, 0)) -> Any:
     """vtkOrientedImageData of 0 and 1 whose extent starts at `offset` of the grid with that matrix."""
     image = slicer.vtkOrientedImageData()
@@ -74,9 +85,24 @@ def colorAt(pixels: NDArray[np.uint8], xy: ArrayLike, *, radius: int = 2) -> NDA
     return part.reshape(-1, 3).mean(axis=0) / 255
 
 
-def isGreen(rgb: NDArray[np.float64]) -> bool:
-    return bool(rgb[1] > rgb[0] + 0.15 and rgb[1] > rgb[2] + 0.15)
+def isGreen(rgb: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether colours (..., 3), 0 to 1, are green at first sight."""
+    return rgb[..., 1] > np.maximum(rgb[..., 0], rgb[..., 2]) + 0.15
 
 
-def isRed(rgb: NDArray[np.float64]) -> bool:
-    return bool(rgb[0] > rgb[1] + 0.15 and rgb[0] > rgb[2] + 0.15)
+def isRed(rgb: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Red, and not orange."""
+    return rgb[..., 0] > 1.6 * np.maximum(rgb[..., 1], rgb[..., 2]) + 0.05
+
+
+def isBlue(rgb: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Blue as the hint is, which is more than the background of 3D views."""
+    return rgb[..., 2] > rgb[..., 0] + 0.4
+
+
+def spots(view: View, isColor: Callable[[NDArray[np.float64]], NDArray[np.bool_]]) -> list[tuple[float, float]]:
+    """Middles (x, y) in pixels of what a view shows in a colour, from left to right; touching pixels are one spot."""
+    pixels = view.pixels()
+    regions, count = label(isColor(pixels / 255), structure=np.ones((3, 3)))
+    middles = center_of_mass(regions > 0, regions, range(1, count + 1))
+    return sorted((float(column), len(pixels) - 1 - float(row)) for row, column in middles)
