@@ -132,3 +132,26 @@ def test_structures_of_real_volumes(makeChain, shared_dir, name):
     truth = np.isin(read_image(shared_dir / "data" / labels).array_ijk, list(chosen))
     chain = makeChain(load, volume_ijk=image.array_ijk, ijkToRas=image.ijk_to_ras)
     assert max(clickThrough(chain, truth, 3)) > 0.5
+
+
+def test_an_adapter_from_training_answers_the_clicks(makeChain, tmp_path):
+    from sam3dseg.adapters import save_adapter
+    from sam3dseg.prompts import Click
+    from sam3dseg.segmenter import load_segmenter, load_weights
+
+    base, path = load_weights("embedded"), tmp_path / "mine.safetensors"
+    changed = {"mask_decoder.shortcut.weight": 0.5 * base.weights["mask_decoder.shortcut.weight"]}
+    save_adapter(path, base=base, base_name="embedded", tensors=changed, rank=2, alpha=2.0, provenance={})
+    case = phantom()
+    chain = makeChain(None, volume_ijk=case.image, ijkToRas=case.ijkToRas)  # real models are loaded
+    chain.logic.setModel(str(path), "cpu")
+    click = next_click(case.labels == ORGAN)
+    chain.press(click.ijk)
+    assert chain.options.errorLabel.text == ""
+    geometry = importlib.import_module("SAM3DSegmentLib.Editor.SourceGeometry").SourceGeometry(chain.volume)
+    masks = []
+    for segmenter in (load_segmenter(path, device="cpu"), embedded()):
+        session = Session(segmenter)
+        session.set_image(geometry.voxels(), spacing_mm=geometry.spacing_mm, direction=geometry.direction)
+        masks.append(session.add(Click(click.ijk)))
+    assert np.array_equal(chain.mask(), masks[0]) and not np.array_equal(*masks)
