@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -22,12 +23,11 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="PyTorch was built without gloo")
 
 
-def run_program(*words: object) -> None:
+def ended(*words: object, **options) -> subprocess.CompletedProcess:
     path = os.pathsep.join(map(str, (ROOT / "SAM3DSegment", ROOT / "Training", HERE)))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *map(str, words)]
-    ended = subprocess.run(command, env=environment, timeout=300, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    return subprocess.run(command, env=environment, timeout=120, capture_output=True, text=True, **options)
 
 
 @pytest.mark.parametrize(("launcher", "strategy"), [((), "ddp"), (TORCHRUN, "fsdp")])
@@ -36,7 +36,8 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path, launcher, st
     record = RecordConfig(every=1, save_steps=3, tensorboard=False)
     train(one, settings(record=record))
     devices = 1 if launcher else 2  # torchrun says it itself
-    run_program(*launcher, HERE / "toy_training.py", two, devices, strategy, 0, 0)
+    process = ended(*launcher, HERE / "toy_training.py", two, devices, strategy, 0, 0)
+    assert process.returncode == 0, process.stderr[-3000:]
     for name in ("loss", "error", "norm", "val_loss", "val_dice_1"):
         ours, theirs = ([float(row[name]) for row in read_rows(folder) if row[name]] for folder in (one, two))
         assert len(ours) == len(theirs) > 2
@@ -48,3 +49,13 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path, launcher, st
             torch.testing.assert_close(theirs[part][key], value, atol=1e-4, rtol=1e-3)
     longer = settings(14, record=record)
     assert train(two, longer).step == 14  # and one process goes on with what two have saved
+
+
+def test_no_process_waits_for_one_that_cannot_save(tmp_path):
+    def fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+    process = ended(HERE / "toy_training.py", tmp_path / "run", 2, "ddp", 0, 0, preexec_fn=fill_disk)
+    assert process.returncode != 0
+    assert process.stderr.count("OSError: cannot write") == 2, process.stderr[-3000:]
+    assert not (tmp_path / "run" / "last.pt").exists()
