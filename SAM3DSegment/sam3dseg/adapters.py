@@ -45,10 +45,14 @@ def save_adapter(
     rank: int,
     alpha: float,
     provenance: Mapping[str, Any],
+    config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an adapter of `base`, in one step.  Raises ValueError for tensors that do not fit it, OSError as usual."""
+    """Write an adapter of `base`, in one step; config: the merged model's, where it is not the base's.
+
+    Raises ValueError for tensors that do not fit the base, OSError as usual.
+    """
     header = {"base": base_name, "base_sha256": digest_of(base.weights), "rank": rank, "alpha": alpha}
-    adapter = Checkpoint(base.architecture, dict(tensors), base.config, dict(provenance), header)
+    adapter = Checkpoint(base.architecture, dict(tensors), dict(config or base.config), dict(provenance), header)
     merged(base, adapter, name=Path(path).name)
     save_checkpoint(
         path,
@@ -82,7 +86,7 @@ def merged(base: Checkpoint, adapter: Checkpoint, *, name: str) -> Checkpoint:
             f"{received[:12]}…; use that version of the base model, or fine-tune again"
         )
     weights = applied(base.weights, adapter.weights, scale=_scale(adapter, name), name=name)
-    return Checkpoint(base.architecture, weights, base.config, adapter.provenance)
+    return Checkpoint(base.architecture, weights, adapter.config, adapter.provenance)
 
 
 def applied(base: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, scale: float, name: str) -> dict[str, Tensor]:

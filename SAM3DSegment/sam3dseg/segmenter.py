@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,13 @@ TRAITS = {
         channels_last=True,
     ),
 }
+
+
+def traits_of(checkpoint: Checkpoint) -> Traits:
+    """The architecture's traits, with the window size that these weights were trained for."""
+    traits = TRAITS[checkpoint.architecture]
+    window = checkpoint.config.get("window", traits.window_size)
+    return replace(traits, window_size=window, logits_size=window * traits.logits_size // traits.window_size)
 
 
 class TorchSegmenter:
@@ -237,7 +244,7 @@ def segmenter_of(checkpoint: Checkpoint, *, name: str, device: str = "auto", pre
     return TorchSegmenter(
         network,
         architecture=checkpoint.architecture,
-        traits=TRAITS[checkpoint.architecture],
+        traits=traits_of(checkpoint),
         placements=placements,
         name=name,
     )

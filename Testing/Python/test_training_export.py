@@ -11,7 +11,7 @@ from safetensors import safe_open
 from tiny_networks import COMPACT, ball_batch, tiny_compact
 from torch import nn
 
-from sam3dseg import load_segmenter
+from sam3dseg import Click, Session, load_segmenter
 from sam3dseg.checkpoint import build_network, load_checkpoint, save_checkpoint
 from sam3dseg.segmenter import load_weights
 from sam3dseg_training.cli import main
@@ -39,9 +39,8 @@ def base(tmp_path):
 def run_of(folder, model, *, tune="lora", step=3, **settings):
     """A run folder as a training leaves it, and its network; the weights are trained a little."""
     rank = LoraConfig(rank=2, alpha=6.0)
-    config = FitConfig(
-        out=str(folder), model=str(model), tune=tune, lora=rank, data=DataConfig(path="cache"), **settings
-    )
+    settings = {"data": DataConfig(path="cache"), **settings}
+    config = FitConfig(out=str(folder), model=str(model), tune=tune, lora=rank, **settings)
     torch.manual_seed(1)
     network = build_network(starting_checkpoint(config))
     groups = prepare_network(network, tune, config.lora)
@@ -238,3 +237,17 @@ def test_the_default_adapter_of_the_embedded_model_is_small(tmp_path):
     after = load_weights(out).weights
     assert np.mean([not torch.equal(after[name], before[name]) for name in before]) > 0.9
     assert after.keys() == before.keys()
+
+
+@pytest.mark.parametrize("form", ["adapter", "merged"])
+def test_clicks_use_the_window_size_of_the_training(tmp_path, base, form):
+    run_of(tmp_path / "run", base, data=DataConfig(path="cache", crop=32))
+    out = export(ExportConfig(runs=[str(tmp_path / "run")], out=str(tmp_path / "mine.safetensors"), form=form))
+    segmenter = load_segmenter(out, device="cpu")
+    assert (segmenter.window_size, segmenter.logits_size) == (32, 16)
+    image = np.zeros((40, 30, 20), np.int16)
+    image[10:30, 8:22, 5:15] = 300
+    session = Session(segmenter)
+    session.set_image(image, spacing_mm=(1.0, 1.0, 1.0))
+    assert session.add(Click((20, 15, 10))).shape == image.shape
+    assert load_segmenter(base, device="cpu").window_size == 128

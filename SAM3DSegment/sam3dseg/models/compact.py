@@ -279,7 +279,8 @@ class CompactMaskDecoder(nn.Module):
 class CompactNet(nn.Module):
     """Image encoder, prompt encoder and mask decoder behind the interface that every network here has.
 
-    Any window whose axes are multiples of 16 is taken; the deployed size is 128³.
+    Any window whose axes are multiples of 16 is taken; `window` is the edge of those it was tuned
+    for, which clicks use.
     """
 
     def __init__(
@@ -291,8 +292,10 @@ class CompactNet(nn.Module):
         decoder_widths: tuple[int, ...] = (16, 32, 64, 96),
         match_width: int = 16,
         masks: int = 4,
+        window: int = 128,
     ) -> None:
         super().__init__()
+        self.window = window
         encoder_widths, decoder_widths = tuple(encoder_widths), tuple(decoder_widths)
         self.image_encoder = CompactImageEncoder(in_channels, encoder_widths, tuple(encoder_depths))
         self.mask_decoder = CompactMaskDecoder(in_channels, encoder_widths, decoder_widths, match_width, masks)
@@ -303,15 +306,22 @@ class CompactNet(nn.Module):
         return self.mask_decoder.prepare(x, self.image_encoder(x))
 
     def encode_prompts(
-        self, points: Tensor, labels: Tensor, mask_logits: Tensor | None, *, grid: tuple[int, int, int] = (64, 64, 64)
+        self,
+        points: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None,
+        *,
+        grid: tuple[int, int, int] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Clicks and the previous logits as tokens and maps.
 
         points (B, N, 3) in window voxels, labels (B, N) with 1 foreground, 0 background, -1 padding, mask_logits
-        (B, 1, D/2, H/2, W/2) or None; `grid` is the stride-2 grid -> sparse (B, N, 4), dense: four (B, 6, ...) maps.
+        (B, 1, D/2, H/2, W/2) or None; `grid` is the stride-2 grid, of `window` where neither is given
+        -> sparse (B, N, 4), dense: four (B, 6, ...) maps.
         """
         if mask_logits is not None:
             grid = tuple(mask_logits.shape[2:])
+        grid = grid or (self.window // STRIDES[0],) * 3
         dense = []
         previous = None
         if mask_logits is not None:

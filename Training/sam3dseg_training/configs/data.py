@@ -16,6 +16,8 @@ class DataConfig:
     fold: int = option(0, "which part of the cases is held out", least=0)
     folds: int = option(5, "parts: every folds-th case is held out (1: none is, and all are trained on)", least=1)
     cases: int = option(0, "use only so many of the training cases, evenly spread (0: all)", least=0)
-    crop: int = option(0, "window size in voxels, a multiple of 16 (0: the network's own)", least=0)
+    crop: int = option(
+        0, "window size in voxels, a multiple of 16, now and for later clicks (0: the network's)", least=0
+    )
     targets: int = option(2, "objects per window", least=1)
     augment: bool = option(True, "flips, affine maps, intensity, gamma, noise, anisotropy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..tuning.runs import read_run, trained_checkpoint
 
 @dataclass(frozen=True)
 class Model:
-    """Weights of a whole model; sha256 is the same for the same weights, whatever file they come from."""
+    """Weights of a whole model; sha256 is that of weights and configuration, whatever file they come from."""
 
     source: str
     name: str
@@ -63,7 +64,8 @@ def open_model(source: str) -> Model:
     else:
         checkpoint = load_weights(source)
         name = path.stem if path.suffix else source
-    return Model(source, name, checkpoint, digest_of(checkpoint.weights))
+    digest = hashlib.sha256(f"{digest_of(checkpoint.weights)}{sorted(checkpoint.config.items())}".encode()).hexdigest()
+    return Model(source, name, checkpoint, digest)
 
 
 def _trained(folder: Path) -> Checkpoint:

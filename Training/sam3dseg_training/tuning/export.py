@@ -90,7 +90,7 @@ def _wants_adapter(form: str, tune: str) -> bool:
 
 
 def _export_adapter(run: Run, settings: FitConfig, out: Path, card: dict[str, Any]) -> None:
-    trained_checkpoint(run)  # refuses a base model that has changed since
+    trained = trained_checkpoint(run)  # refuses a base model that has changed since
     model, lora = settings.model, settings.lora
     tensors = plain_tensors(run.state["average"])
     adapted = any(name.endswith(LOW_RANK_A) for name in tensors)
@@ -102,6 +102,7 @@ def _export_adapter(run: Run, settings: FitConfig, out: Path, card: dict[str, An
         rank=lora.rank if adapted else 0,
         alpha=lora.alpha if adapted else 0.0,
         provenance=card,
+        config=trained.config,
     )
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sam3dseg.atomic import replacing
 from sam3dseg.checkpoint import build_network
-from sam3dseg.segmenter import TRAITS, Traits
+from sam3dseg.segmenter import Traits, traits_of
 
 from ..click_training import ClickObjective
 from ..configs.fit import FitConfig
@@ -50,7 +50,7 @@ def fit(config: FitConfig) -> Trainer:
     data = config.data
     training, held_out = split_cases(cache.keys, fold=data.fold, folds=data.folds, limit=data.cases)
     checkpoint = starting_checkpoint(config)
-    traits = TRAITS[checkpoint.architecture]
+    traits = traits_of(checkpoint)
     network = build_network(checkpoint)
     _check_crop(config, network, traits)
     check_window(fabric, config.compute, "data.crop", config.data.crop)

@@ -65,7 +65,7 @@ def starting_checkpoint(config: FitConfig) -> Checkpoint:
 
 
 def trained_checkpoint(run: Run) -> Checkpoint:
-    """The averaged weights of a run as a whole model, adapters merged.
+    """The averaged weights of a run as a whole model, adapters merged, with windows of the size that it was tuned in.
 
     Raises ValueError when the model that the run started from is no longer there, or no longer what it was.
     """
@@ -77,7 +77,8 @@ def trained_checkpoint(run: Run) -> Checkpoint:
     weights = applied(
         start.weights, plain_tensors(run.state["average"]), scale=lora.alpha / lora.rank, name=str(run.folder)
     )
-    return Checkpoint(start.architecture, weights, start.config)
+    crop = run.config.data.crop
+    return Checkpoint(start.architecture, weights, {**start.config, "window": crop} if crop else start.config)
 
 
 def _check_start(run: Run, config: FitConfig, start: Checkpoint) -> None:
