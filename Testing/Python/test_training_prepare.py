@@ -325,7 +325,7 @@ def counting(job):
     if not outcome.is_kept:
         with (job.folder / "built.txt").open("a") as notes:
             notes.write(f"{job.files.key}\n")
-    time.sleep(0.05)
+    time.sleep(0.2)
     return outcome
 
 
