@@ -24,8 +24,11 @@ FIRST, SECOND = (14, 20, 18), (34, 24, 22)
 ENGINE_WITH_TORCH = ("sam3dseg.placement", "sam3dseg.segmenter", "sam3dseg.checkpoint")
 
 
-def test_importing_the_logic_loads_neither_torch_nor_qt():
-    code = "import sys, SAM3DSegmentLib.Editor.EditorLogic; print([m for m in ('torch', 'qt') if m in sys.modules])"
+def test_importing_the_logic_loads_neither_torch_nor_qt_nor_scipy():
+    code = (
+        "import sys, SAM3DSegmentLib.Editor.EditorLogic; "
+        "print([m for m in ('torch', 'qt', 'scipy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_environment())
     assert done.stdout.strip() == "[]", done.stderr
 

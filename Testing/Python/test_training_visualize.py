@@ -19,7 +19,7 @@ from sam3dseg.prompts import Click
 from sam3dseg_training.configs.evaluate import VisualizeConfig
 from sam3dseg_training.evaluation import visualize as module
 from sam3dseg_training.evaluation.pictures import Layer, planes_picture, png, slices_picture
-from sam3dseg_training.evaluation.visualize import file_name, image_of, visualize
+from sam3dseg_training.evaluation.visualize import file_name, visualize
 
 ORIGIN_MM = (10.0, -20.0, 30.0)
 
@@ -66,7 +66,7 @@ def test_meshes_lie_where_the_structure_lies_in_the_patient(config, cache):
     visualize(replace(config, meshes="obj"))
     mesh = trimesh.load(Path(config.out) / "toy" / "case_000" / "Front-reference.obj")
     case = cache.read("toy/case_000")
-    inside = image_of(case).ras_of(np.argwhere(case.mask("Front"))) * (-1, -1, 1)  # LPS, as the file says
+    inside = case.as_image().ras_of(np.argwhere(case.mask("Front"))) * (-1, -1, 1)  # LPS, as the file says
     half = np.array(case.spacing_mm) / 2
     assert mesh.bounds == pytest.approx(np.stack([inside.min(axis=0) - half, inside.max(axis=0) + half]), abs=0.6)
 

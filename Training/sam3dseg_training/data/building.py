@@ -30,7 +30,6 @@ from .entries import (
     source_of,
     write_entry,
 )
-from .holes import nifti_holes
 from .layouts import Structures
 from .slices import write_slices
 from .sources import UNTRAINED, CaseFiles
@@ -91,13 +90,12 @@ def build_case(job: CaseJob) -> CaseOutcome:
         if known and same_source(known.source, source):
             return CaseOutcome(_record(known), _warnings(known), is_kept=True)
         image, label = read_image(job.files.image), read_image(job.files.label)
-        holes = nifti_holes(job.files.image)
     except (ValueError, OSError) as error:
         return CaseOutcome(None, (Problem(key, str(error)),))
     except MemoryError:
         text = "too large for the memory left: close other programs, give a smaller jobs=, or remove the case"
         return CaseOutcome(None, (Problem(key, text),))
-    problems = problems_of_case(key, image, label, job.names, small=job.options.small, holes=holes)
+    problems = problems_of_case(key, image, label, job.names, small=job.options.small)
     if any(problem.is_fatal for problem in problems):
         return CaseOutcome(None, tuple(problems))
     case = canonical_case(key, image, label, structures_of(label.array_ijk, job.names), small=job.options.small)
@@ -201,11 +199,6 @@ def _write_surfaces(folder: Path, case: CachedCase, kind: str) -> list[Path]:
     paths = []
     for name in case.structures:
         path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.{kind}"
-        write_surface(path, surface_of(case.mask(name), _as_image(case)))
+        write_surface(path, surface_of(case.mask(name), case.as_image()))
         paths.append(path)
     return paths
-
-
-def _as_image(case: CachedCase) -> Image:
-    direction = case.affine_ras[:3, :3] / np.asarray(case.spacing_mm)
-    return Image(case.image, case.spacing_mm, direction, case.affine_ras[:3, 3], case.key)

@@ -44,13 +44,11 @@ def problems_of_files(cases: Sequence[CaseFiles]) -> list[Problem]:
     return problems
 
 
-def problems_of_case(
-    key: str, image: Image, label: Image, names: Structures, *, small: int, holes: int = 0
-) -> list[Problem]:
+def problems_of_case(key: str, image: Image, label: Image, names: Structures, *, small: int) -> list[Problem]:
     """What is wrong inside one case.
 
     names: name -> values that may occur, besides 0; empty when any may. small: objects of at most so many voxels are
-    worth a warning. holes: voxels of the image that were not finite, and were filled when it was read.
+    worth a warning.
     """
     texts = [*_image_problems(image), *_grid_problems(image, label)]
     values = np.asarray(label.array_ijk)
@@ -59,7 +57,7 @@ def problems_of_case(
     present, counts = np.unique(values, return_counts=True)
     wrong = _label_problems(present, names)
     problems = [Problem(key, text) for text in (*texts, *wrong)]
-    holes += int(np.size(image.array_ijk) - np.count_nonzero(np.isfinite(image.array_ijk)))
+    holes = int(np.size(image.array_ijk) - np.count_nonzero(np.isfinite(image.array_ijk)))
     if holes == np.size(image.array_ijk):
         problems.append(Problem(key, "all voxels of the image are NaN or infinite; export it again"))
     elif holes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sam3dseg.atomic import replacing
 from sam3dseg.geometry import Grid
+from sam3dseg.imageio import Image
 
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of its name and of its extra field
 BLOCK = 2**20
@@ -64,6 +65,12 @@ class CachedCase:
     def mask(self, structure: str, region: tuple[slice, ...] = (slice(None),) * 3) -> NDArray[np.bool_]:
         """The structure's voxels, bool, in the whole grid or a region of it."""
         return mask_of(self.labels[region], self.structures[structure].values)
+
+    def as_image(self) -> Image:
+        """The case with its place in the patient."""
+        i, j, k = self.spacing_mm
+        direction = self.affine_ras[:3, :3] / np.array(self.spacing_mm)
+        return Image(self.image, (i, j, k), direction, self.affine_ras[:3, 3], self.key)
 
 
 def mask_of(labels: NDArray, values: tuple[int, ...]) -> NDArray[np.bool_]:

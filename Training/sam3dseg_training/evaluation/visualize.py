@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sam3dseg.atomic import replacing
-from sam3dseg.imageio import Image
 from sam3dseg.protocol import Segmenter
 from sam3dseg.surface import surface_of, write_surface
 
@@ -143,7 +142,7 @@ def _meshes(
     kind: str,
 ) -> Iterator[Path]:
     """Surfaces in the place of the patient; none of an empty result."""
-    image = image_of(case)
+    image = case.as_image()
     for role, found in _masks(case, objects, results).items():
         for name, mask in found.items():
             path = folder / f"{file_name(name)}-{role}.{kind}"
@@ -161,13 +160,6 @@ def _masks(case: CachedCase, objects: Objects, results: Mapping[str, Mapping[str
         REFERENCE: {name: object_mask(case, members, WHOLE) for name, members in objects.items()},
         **{role: {name: r.mask.within(whole) for name, r in found.items()} for role, found in results.items()},
     }
-
-
-def image_of(case: CachedCase) -> Image:
-    """A case as an image with its place in the patient."""
-    i, j, k = case.spacing_mm
-    direction = case.affine_ras[:3, :3] / np.array(case.spacing_mm)
-    return Image(case.image, (i, j, k), direction, case.affine_ras[:3, 3], case.key)
 
 
 def file_name(label: str) -> str:
