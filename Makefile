@@ -36,6 +36,7 @@ bench: $(VENV)/.with-bench rendering  ## tables of accuracy per click, of speed 
 	$(BIN)/python Testing/Benchmarks/latency.py --json bench-output/latency.json
 	$(BIN)/python Testing/Benchmarks/effect.py --json bench-output/effect.json
 	$(BIN)/python Testing/Benchmarks/throughput.py --data $(DATA) --json bench-output/throughput.json
+	$(BIN)/python Testing/Benchmarks/decoders.py --json bench-output/decoders.json --plot bench-output/decoders.png
 
 pictures: $(VENV)/.with-test rendering  ## the tutorial's pictures, by Slicer's own views; look at them afterwards
 	$(BIN)/python Testing/Pictures/make_pictures.py

@@ -9,9 +9,15 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Box", "Click", "Session", "load_segmenter"]
+__all__ = ["Box", "Click", "Session", "load_proposer", "load_segmenter"]
 
-_HOMES = {"Box": "prompts", "Click": "prompts", "Session": "session", "load_segmenter": "segmenter"}
+_HOMES = {
+    "Box": "prompts",
+    "Click": "prompts",
+    "Session": "session",
+    "load_proposer": "proposer",
+    "load_segmenter": "segmenter",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,9 @@ header: `adapter`, a JSON object with the base model's name (`base`: "embedded",
 the digest of its weights (`base_sha256`), `rank` and `alpha`.  `x.lora_A.weight` (rank, in, ...) and `x.lora_B.weight`
 (out, rank, ...) add alpha / rank · B A to the base's `x.weight` (Hu et al., arXiv 2106.09685); every other tensor
 takes the place of the base's tensor of that name.
+
+A SAM-3D model whose encoder is that of an unchanged model is kept in the same way: `architecture` and `config` are its
+own, `base_architecture` in `adapter` is the base's, and the base's image encoder comes to the tensors of its decoder.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from torch import Tensor
 
 from .checkpoint import Checkpoint, save_checkpoint
 
+ENCODER = "image_encoder."
 LOW_RANK_A, LOW_RANK_B = ".lora_A.weight", ".lora_B.weight"
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
 
@@ -64,6 +68,33 @@ def save_adapter(
     )
 
 
+def save_decoder(
+    path: str | os.PathLike[str], model: Checkpoint, *, base: Checkpoint, base_name: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write a SAM-3D model without its encoder, which is that of `base`, in one step.
+
+    Raises ValueError when the encoders differ, OSError as usual.
+    """
+    changed = [name for name, value in _encoder_of(model).items() if not _equal(value, base.weights.get(name))]
+    if changed or not _encoder_of(model):
+        raise ValueError(
+            f"expected a model with the encoder of {base_name!r}, received another one ({', '.join(changed[:2])}); "
+            "export the whole model"
+        )
+    header = {"base": base_name, "base_sha256": digest_of(base.weights), "base_architecture": base.architecture}
+    tensors = {name: value for name, value in model.weights.items() if not name.startswith(ENCODER)}
+    adapter = Checkpoint(model.architecture, tensors, model.config, dict(provenance), header)
+    merged(base, adapter, name=Path(path).name)
+    save_checkpoint(
+        path,
+        architecture=adapter.architecture,
+        config=adapter.config,
+        weights=adapter.weights,
+        provenance=adapter.provenance,
+        adapter=header,
+    )
+
+
 def merged(base: Checkpoint, adapter: Checkpoint, *, name: str) -> Checkpoint:
     """The whole model; `name` is the adapter's in messages.
 
@@ -74,9 +105,10 @@ def merged(base: Checkpoint, adapter: Checkpoint, *, name: str) -> Checkpoint:
         raise ValueError(
             f"{name}: expected a whole model as base, received another adapter for {wanted!r}; merge that first"
         )
-    if base.architecture != adapter.architecture:
+    needed = str(adapter.adapter.get("base_architecture", adapter.architecture))
+    if base.architecture != needed:
         raise ValueError(
-            f"{name} adapts a model of architecture {adapter.architecture!r}: received {base.architecture!r} for "
+            f"{name} adapts a model of architecture {needed!r}: received {base.architecture!r} for "
             f"{wanted!r}; use the base model that it was trained on"
         )
     expected, received = str(adapter.adapter.get("base_sha256")), digest_of(base.weights)
@@ -85,8 +117,11 @@ def merged(base: Checkpoint, adapter: Checkpoint, *, name: str) -> Checkpoint:
             f"{name} was trained on other weights than {wanted!r} has here: expected sha256 {expected[:12]}…, received "
             f"{received[:12]}…; use that version of the base model, or fine-tune again"
         )
-    weights = applied(base.weights, adapter.weights, scale=_scale(adapter, name), name=name)
-    return Checkpoint(base.architecture, weights, adapter.config, adapter.provenance)
+    if needed != adapter.architecture:
+        weights = {**_encoder_of(base), **adapter.weights}
+    else:
+        weights = applied(base.weights, adapter.weights, scale=_scale(adapter, name), name=name)
+    return Checkpoint(adapter.architecture, weights, adapter.config, adapter.provenance)
 
 
 def applied(base: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, scale: float, name: str) -> dict[str, Tensor]:
@@ -119,6 +154,14 @@ def base_file(base: str, adapter: Path) -> str:
         return base
     beside = adapter.parent / re.split(r"[\\/]", base)[-1]
     return str(beside) if beside.exists() else base
+
+
+def _encoder_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    return {name: value for name, value in checkpoint.weights.items() if name.startswith(ENCODER)}
+
+
+def _equal(value: Tensor, other: Tensor | None) -> bool:
+    return other is not None and torch.equal(value.cpu().float(), other.cpu().float())
 
 
 def _scale(adapter: Checkpoint, name: str) -> float:

@@ -1,11 +1,11 @@
-"""Clicks, boxes and colours as written on the command line."""
+"""Clicks, boxes and colours as written on the command line, and the options that commands share."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .prompts import Box, Click
 
@@ -76,3 +76,23 @@ def with_negative_values(argv: Sequence[str]) -> list[str]:
         else:
             joined.append(word)
     return joined
+
+
+def add_command(commands: argparse._SubParsersAction, name: str, **texts: Any) -> argparse.ArgumentParser:
+    """A command's parser, which takes -v as well."""
+    command = commands.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)
+    command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say more")
+    return command
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which model runs, where, and how precisely."""
+    parser.add_argument("--model", default="embedded", metavar="NAME|PATH",
+                        help="embedded (default), a name of `sam3dseg models`, or a weights file")  # fmt: skip
+    add_device_options(parser)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Where a model runs."""
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", help="auto (default), float32, bfloat16 or float16")

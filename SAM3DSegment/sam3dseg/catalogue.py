@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .families import CLICKS_2D, CLICKS_3D
+
 FOLDER_VARIABLE = "SAM3DSEG_MODELS"
 EMBEDDED = "embedded"  # the model that is part of the software
 
@@ -24,6 +26,7 @@ class Entry:
     licence: str
     citation: str
     sha256: str | None = None
+    family: str = CLICKS_3D
 
     @property
     def file_name(self) -> str:
@@ -34,6 +37,8 @@ SAM_MED3D_CITATION = (
     "Wang et al., SAM-Med3D: Towards General-purpose Segmentation Models for Volumetric Medical Images, "
     "arXiv 2310.15161, doi 10.1109/TNNLS.2025.3586694"
 )
+SAM_CITATION = "Kirillov et al., Segment Anything, ICCV 2023, arXiv 2304.02643"
+SAM_ADDRESS = "https://dl.fbaipublicfiles.com/segment_anything/"
 ENTRIES = (
     Entry(
         name="sam-med3d-turbo",
@@ -50,6 +55,46 @@ ENTRIES = (
         size_mb=None,
         licence="Apache-2.0",
         citation=SAM_MED3D_CITATION,
+    ),
+    Entry(
+        name="medsam",
+        purpose="a box on a slice, in many kinds of medical images; SAM ViT-B fine-tuned on 1.5 million of them",
+        url="https://zenodo.org/records/10689643/files/medsam_vit_b.pth",
+        size_mb=375,
+        licence="Apache-2.0",
+        citation="Ma et al., Segment anything in medical images, Nature Communications 2024, "
+        "doi 10.1038/s41467-024-44824-z",
+        family=CLICKS_2D,
+    ),
+    Entry(
+        name="sam-vit-b",
+        purpose="clicks and boxes on slices; trained on photographs, the smallest SAM",
+        url=SAM_ADDRESS + "sam_vit_b_01ec64.pth",
+        size_mb=375,
+        licence="Apache-2.0",
+        citation=SAM_CITATION,
+        sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        family=CLICKS_2D,
+    ),
+    Entry(
+        name="sam-vit-l",
+        purpose="clicks and boxes on slices; trained on photographs, larger and slower",
+        url=SAM_ADDRESS + "sam_vit_l_0b3195.pth",
+        size_mb=1250,
+        licence="Apache-2.0",
+        citation=SAM_CITATION,
+        sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        family=CLICKS_2D,
+    ),
+    Entry(
+        name="sam-vit-h",
+        purpose="clicks and boxes on slices; trained on photographs, the largest SAM, best with a GPU",
+        url=SAM_ADDRESS + "sam_vit_h_4b8939.pth",
+        size_mb=2565,
+        licence="Apache-2.0",
+        citation=SAM_CITATION,
+        sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        family=CLICKS_2D,
     ),
 )
 

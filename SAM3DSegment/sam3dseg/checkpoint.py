@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import re
 import tempfile
@@ -22,10 +23,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from .families import CLICKS_2D, CLICKS_3D, FAMILIES, PROPOSALS
 from .models import build
+
+log = logging.getLogger(__name__)
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")  # entries under which training scripts keep the weights
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive of torch.save, and its older bare form
+COMMANDS = {
+    CLICKS_3D: "`sam3dseg segment`",
+    CLICKS_2D: "`sam3dseg segment`, which takes slices too",
+    PROPOSALS: "`sam3dseg propose`",
+}
+SAM_VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # by the channels of a token
 SAFETENSORS_START = b"\0\0\0\0{"  # after four bytes of the header's length, which may be those of a pickle
 
 
@@ -148,6 +158,22 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
     return network.eval()
 
 
+def require_family(model: Checkpoint | str, name: str, *families: str) -> None:
+    """Check that a checkpoint, or an architecture, called `name`, belongs to one of `families`.
+
+    Raises ValueError that says what it is, what is needed, and which command takes it.
+    """
+    architecture = model if isinstance(model, str) else model.architecture
+    family = FAMILIES.get(architecture)
+    if family is None:
+        raise ValueError(f"{name} is of architecture {architecture!r}: expected one of {', '.join(FAMILIES)}")
+    if family not in families:
+        raise ValueError(
+            f"{name} is a model for {family} ({architecture!r}): expected one for {' or '.join(families)}; "
+            f"use it with {COMMANDS[family]}"
+        )
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     try:
         with safe_open(path, framework="pt") as archive:
@@ -197,10 +223,13 @@ def _recognise(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, dict[str
         return "sam_med3d_vit_b_ori", {"point_kinds": kinds} if kinds > 2 else {}
     if "mask_decoder.matchers.0.embed.weight" in tensors:
         return "compact", {}
-    kind = "weights of a 2D SAM" if patches is not None and patches.ndim == 4 else f"{len(tensors)} unknown tensors"
+    if patches is not None and tuple(patches.shape[1:]) == (3, 16, 16) and len(patches) in SAM_VARIANTS:
+        preprocessing = "medsam" if "medsam" in path.name.lower() else "sam"
+        log.info("%s: SAM with the preprocessing of %s, by its name", path.name, preprocessing)
+        return "sam", {"variant": SAM_VARIANTS[len(patches)], "preprocessing": preprocessing}
     raise ValueError(
-        f"{path.name} holds {kind}: expected SAM-Med3D ViT-B (vit_b_ori) or a model of this software; "
-        "choose another file"
+        f"{path.name} holds {len(tensors)} unknown tensors: expected SAM-Med3D ViT-B (vit_b_ori), SAM ViT-B, -L or -H, "
+        "or a model of this software; choose another file"
     )
 
 

@@ -6,17 +6,37 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .request import Progress
 
 
 def _is_watched() -> bool:
     return sys.stderr.isatty() and find_spec("rich") is not None
 
 
+class Steps:
+    """What is shown of the steps of a piece of work: `show` gets the text and how many steps are done."""
+
+    def __init__(self, show: Callable[[str, int], None]) -> None:
+        self._show, self._name, self._begun = show, "", 0
+
+    def __call__(self, name: str) -> None:
+        """A step begins, and the one before is done."""
+        self._show(name, self._begun)
+        self._name, self._begun = name, self._begun + 1
+
+    def detail(self, text: str) -> None:
+        """Say what is being done within the step."""
+        self._show(f"{self._name}: {text}", self._begun - 1)
+
+
 @contextmanager
-def steps(total: int) -> Iterator[Callable[[str], None]]:
+def steps(total: int) -> Iterator[Steps]:
     """A bar of `total` steps on stderr; call what is yielded with the name of each step as it begins."""
     if not _is_watched():
-        yield lambda name: None
+        yield Steps(lambda text, done: None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -24,14 +44,23 @@ def steps(total: int) -> Iterator[Callable[[str], None]]:
     columns = (SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
-        begun = 0
+        yield Steps(lambda text, done: bar.update(task, description=text, completed=min(done, total)))
 
-        def begin(name: str) -> None:
-            nonlocal begun
-            bar.update(task, description=name, completed=min(begun, total))
-            begun += 1
 
-        yield begin
+@contextmanager
+def working() -> Iterator[Callable[[Progress], None]]:
+    """A bar of one piece of work on stderr; call what is yielded with how far it is."""
+    if not _is_watched():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda now: bar.update(task, description=now.text, completed=now.done, total=now.total)
 
 
 @contextmanager

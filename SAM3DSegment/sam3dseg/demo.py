@@ -16,7 +16,7 @@ from .imageio import Image
 from .outputs import Outputs
 from .prompt_set import checked_prompt
 from .prompts import Click, Request
-from .protocol import Segmenter
+from .protocol import Segmenter, SliceSegmenter
 from .session import Session
 from .simulated_user import next_click
 
@@ -38,7 +38,7 @@ class Step:
 
 def run_demo(
     folder: Path,
-    load: Callable[[], Segmenter],
+    load: Callable[[], Segmenter | SliceSegmenter],
     *,
     image: Image | None = None,
     click: Click | None = None,

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .masks import CroppedMask
 from .prompts import Box, Click
-from .windows import Window
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the model answered over `window`.
+class Outcome(Protocol):
+    """What a predictor keeps of its answer; only the predictor that made it knows the rest."""
 
-    logits (n, n, n) float32 are the chosen candidate's raw logits; alternatives (M, n, n, n) float16 and iou (M,) are
-    all candidates.
-    """
+    @property
+    def iou(self) -> NDArray[np.float32]:
+        """Predicted IoU (M,) of the candidates, candidate 0 being the default."""
 
-    window: Window
-    logits: NDArray[np.float32]
-    alternatives: NDArray[np.float16]
-    iou: NDArray[np.float32]
-    chosen: int = 0
+    @property
+    def chosen(self) -> int:
+        """Which candidate the mask is."""
 
 
 @dataclass(frozen=True, slots=True)

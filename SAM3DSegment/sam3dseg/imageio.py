@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from .atomic import replacing, suffix_of
 from .geometry import Orientation
 from .nifti import missing_voxels
+from .segmentation_file import is_segmentation, segment_of
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +86,17 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     return image
 
 
-def read_mask(path: str | os.PathLike[str], image: Image) -> NDArray[np.bool_]:
+def read_mask(path: str | os.PathLike[str], image: Image, *, label: str | None = None) -> NDArray[np.bool_]:
     """Voxels above zero of a mask file as bool (I, J, K) on the grid of `image`.
 
+    label: instead, the voxels of one segment of a .seg.nrrd, by its name, or of one number in a label map.
     A .seg.nrrd, which Slicer crops to its segments, is put in its physical place. Raises ValueError when the mask is
-    empty or lies on another grid, OSError when there is no such file.
+    empty, lies on another grid, or has no such label, OSError when there is no such file.
     """
-    mask = read_image(path)
-    array = mask.array_ijk > 0
+    mask, array = (read_image(path), None) if label is None else _labelled(Path(path), label)
+    array = mask.array_ijk > 0 if array is None else array
     if not _same_grid(mask, image):
-        if not str(path).lower().endswith(".seg.nrrd"):
+        if not is_segmentation(path):
             raise ValueError(
                 f"expected a mask on the grid of {image.name}, shape {image.shape}; received {mask.name} of shape "
                 f"{mask.shape}{' at another place' if mask.shape == image.shape else ''}; resample it to the image"
@@ -107,10 +109,31 @@ def read_mask(path: str | os.PathLike[str], image: Image) -> NDArray[np.bool_]:
     return array
 
 
+def _labelled(path: Path, label: str) -> tuple[Image, NDArray[np.bool_]]:
+    """A label map and which of its voxels have the label."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no such mask: {path}; check the path")
+    if is_segmentation(path):
+        segment = segment_of(path, label)
+        with _readable_errors(path):
+            labels = _from_itk(_read_file(path, layer=segment.layer), path.name)
+        return labels, labels.array_ijk == segment.label
+    labels = read_image(path)
+    present = np.unique(labels.array_ijk)
+    if label not in [f"{value:g}" for value in present if value]:
+        numbers = ", ".join(f"{value:g}" for value in present[present != 0][:20]) or "none"
+        raise ValueError(f"no label {label!r} in {path.name}: expected one of its numbers, {numbers}")
+    return labels, labels.array_ijk == float(label)
+
+
 def write_mask(
-    path: str | os.PathLike[str], mask: NDArray[np.bool_], image: Image, *, metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    mask: NDArray[np.bool_] | NDArray[np.uint8],
+    image: Image,
+    *,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a bool mask (I, J, K) on the grid of `image` as 8-bit 0 and 1, compressed where the format can.
+    """Write a bool mask or a uint8 label map (I, J, K) on the grid of `image` in 8 bit, compressed where possible.
 
     `metadata` goes to the file header (NRRD keys). The file is read back before it takes the place of `path`, since
     ITK does not report every failed write. Raises ValueError for another shape or file name ending, OSError when the
@@ -132,7 +155,8 @@ def write_mask(
             raise _write_error(temporary)
 
 
-def _read_file(path: Path) -> sitk.Image:
+def _read_file(path: Path, *, layer: int | None = None) -> sitk.Image:
+    """layer: the one to take of a file with several values per voxel."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     is_nifti = path.name.lower().endswith((".nii", ".nii.gz"))
@@ -143,7 +167,7 @@ def _read_file(path: Path) -> sitk.Image:
             missing_voxels(path)  # says what is wrong with it
         raise
     size = reader.GetSize()
-    _check_kind(path, reader.GetPixelID(), reader.GetNumberOfComponents())
+    _check_kind(path, reader.GetPixelID(), 1 if layer is not None else reader.GetNumberOfComponents())
     if len(size) < 2 or any(n > 1 for n in size[3:]):
         raise ValueError(
             f"expected a 3D volume, received a {len(size)}D image of size {tuple(size)} in {path.name}; "
@@ -155,6 +179,8 @@ def _read_file(path: Path) -> sitk.Image:
         reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
     missing = missing_voxels(path) if is_nifti else None
     image = reader.Execute()
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        image = sitk.VectorIndexSelectionCast(image, layer)
     if missing is not None:
         image = _with_missing(image, missing)
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image

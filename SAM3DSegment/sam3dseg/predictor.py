@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,13 @@ from scipy import ndimage
 
 from .framing import Framing
 from .geometry import Grid
+from .history import Outcome, State
 from .masks import CroppedMask, components_at
 from .pasting import Layer, paste_mask, resample_logits, resample_mask, tile_layers
 from .preprocessing import extract_window, normalise
 from .prompt_set import Prompts
 from .protocol import Prediction, Segmenter
-from .request import Clock
+from .request import Clock, Progress
 from .windows import Window, ZoomPolicy
 
 NO_POINTS = np.zeros((0, 3))
@@ -28,12 +29,18 @@ DOUBTFUL_DEPTH = 2.0  # cells; a mask's boundary is always doubtful, but thin
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A mask, the window it was decided in, the candidates' raw logits (M, n, n, n) and predicted IoU (M,)."""
+class WindowOutcome:
+    """What the model answered over `window`.
 
-    mask: CroppedMask
+    logits (n, n, n) float32 are the chosen candidate's raw logits; alternatives (M, n, n, n) float16 and iou (M,) are
+    all candidates.
+    """
+
     window: Window
-    prediction: Prediction
+    logits: NDArray[np.float32]
+    alternatives: NDArray[np.float16]
+    iou: NDArray[np.float32]
+    chosen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +76,20 @@ class Predictor:
         self._cache: OrderedDict[Window, Any] = OrderedDict()
         self._cache_size = cache_size
 
-    def run(
+    def answer(
         self,
         prompts: Prompts,
-        window: Window,
+        state: State,
         *,
-        previous: tuple[NDArray[np.float32], Window] | None,
+        newest: Prompts,
         check: Callable[[], None],
-    ) -> Answer:
-        """Mask for `prompts`, starting at `window` with the last raw logits and the window they belong to.
-
-        check is called between stages and may raise to abandon the request.
-        """
+        report: Callable[[Progress], None],
+    ) -> tuple[CroppedMask, WindowOutcome]:
+        """Mask for `prompts`, starting at the window of the state's outcome with its raw logits."""
+        last = cast("WindowOutcome | None", state.outcome)
+        current = last.window if last else None
+        window = self.framing.start_window(prompts, current, state.mask, reframe=bool(newest.boxes))
+        previous = (last.logits, last.window) if last else None
         attempt = self._attempt(prompts, window, previous, check)
         attempt, widened = self._zoom_out(prompts, attempt, previous, check)
         if not widened and not prompts.boxes:
@@ -89,15 +98,38 @@ class Predictor:
         layers += self._tiles(prompts, attempt, check)
         check()
         mask = self._paste(prompts, layers, attempt.kept)
-        return Answer(mask=mask, window=attempt.window, prediction=attempt.prediction)
+        limit = np.finfo(np.float16).max
+        return mask, WindowOutcome(
+            window=attempt.window,
+            logits=np.array(attempt.prediction.logits[0], dtype=np.float32),
+            alternatives=np.clip(attempt.prediction.logits, -limit, limit).astype(np.float16),
+            iou=np.array(attempt.prediction.iou, dtype=np.float32),
+        )
 
-    def prepare(self, window: Window, *, check: Callable[[], None]) -> None:
-        """Encode a window that a coming request is likely to use."""
+    def choose(
+        self,
+        prompts: Prompts,
+        state: State,
+        index: int,
+        *,
+        check: Callable[[], None],
+        report: Callable[[Progress], None],
+    ) -> tuple[CroppedMask, WindowOutcome]:
+        """The mask that candidate `index` of the state's outcome gives."""
+        outcome = cast(WindowOutcome, state.outcome)
+        logits = outcome.alternatives[index].astype(np.float32)
+        kept = self._wanted(prompts, logits, outcome.window)
+        mask = self._paste(prompts, [Layer(_silence(logits, kept), outcome.window)], kept)
+        return mask, replace(outcome, logits=logits, chosen=index)
+
+    def prepare(self, point: NDArray, *, check: Callable[[], None]) -> None:
+        """Encode the window that a first click at canonical voxel `point` (3,) would use."""
         check()
-        self._encode(window)
+        self._encode(self.framing.first_window(point))
 
-    def least_certain(self, logits: NDArray[np.float32], window: Window) -> NDArray[np.float64] | None:
-        """Canonical voxel coordinates (3,) deepest inside what raw logits (n, n, n) leave open, or None."""
+    def least_certain(self, outcome: Outcome) -> NDArray[np.float64] | None:
+        """Canonical voxel coordinates (3,) deepest inside what the model leaves open, or None."""
+        logits, window = cast(WindowOutcome, outcome).logits, cast(WindowOutcome, outcome).window
         doubtful = np.abs(logits) < DOUBTFUL_LOGIT
         depth = ndimage.distance_transform_edt(np.pad(doubtful, 1))[1:-1, 1:-1, 1:-1]
         deepest = np.unravel_index(np.argmax(depth), depth.shape)
@@ -106,10 +138,9 @@ class Predictor:
         samples = (np.array(deepest) + 0.5) * window.size / logits.shape[0] - 0.5
         return window.to_image(samples, self.grid.spacing_mm)
 
-    def mask_of(self, prompts: Prompts, logits: NDArray[np.float32], window: Window) -> CroppedMask:
-        """Native-grid mask of raw logits (n, n, n) of `window`."""
-        kept = self._wanted(prompts, logits, window)
-        return self._paste(prompts, [Layer(_silence(logits, kept), window)], kept)
+    def notices(self, outcome: Outcome) -> tuple[str, ...]:
+        """Nothing: the mask shows what there is to know."""
+        return ()
 
     def _encode(self, window: Window) -> Any:
         if window in self._cache:

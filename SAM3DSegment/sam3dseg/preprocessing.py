@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from .windows import Window
+from .windows import Block, Window
 
 SLAB_BYTES = 32 * 2**20
 HISTOGRAM_BINS = 256
@@ -23,18 +23,24 @@ NORMALISATIONS = {"zscore_positive": 1, "robust_rank": 2}  # method -> channels
 def extract_window(
     image: NDArray, spacing_mm: Sequence[float], window: Window, *, antialias: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Resample the cube `window` out of a canonical image.
+    """Resample the cube `window` out of a canonical image, as `extract_block` does -> (n, n, n) each."""
+    return extract_block(image, spacing_mm, window.block, antialias=antialias)
+
+
+def extract_block(
+    image: NDArray, spacing_mm: Sequence[float], block: Block, *, antialias: bool
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Resample the box `block` out of an image whose axes are those of the box.
 
     image: (R, A, S) of any real dtype, any strides; only the needed crop is converted, slab by slab.
-    spacing_mm: (3,) of the image. antialias: average over the voxel when the window is coarser than the image.
-    Returns values (n, n, n) float32, zero outside the image, and the mask (n, n, n) of samples inside the image,
+    spacing_mm: (3,) of the image. antialias: average over the sample where the block is coarser than the image.
+    Returns values float32 of the block's shape, zero outside the image, and the mask of samples inside the image,
     or None when all are.
     """
-    size = window.size
     starts, weights, valid_axes = [], [], []
-    for axis in range(3):
-        step = window.spacing_mm / spacing_mm[axis]
-        positions = window.center[axis] + (np.arange(size) - (size - 1) / 2) * step
+    for axis, size in enumerate(block.shape):
+        step = block.spacing_mm[axis] / spacing_mm[axis]
+        positions = block.center[axis] + (np.arange(size) - (size - 1) / 2) * step
         valid = _inside(positions, image.shape[axis])
         start, matrix = _axis_weights(positions, image.shape[axis], width=max(step, 1.0) if antialias else 1.0)
         matrix[~valid] = 0
@@ -50,29 +56,30 @@ def extract_window(
 
 def logits_to_grid(
     logits: NDArray[np.float32],
-    window: Window,
+    block: Window | Block,
     spacing_mm: Sequence[float],
     shape: tuple[int, ...],
     *,
     region: tuple[slice, ...] | None = None,
 ) -> tuple[NDArray[np.float32], tuple[slice, ...]]:
-    """Resample window logits (n, n, n), covering the window's cube, linearly to the canonical grid of `shape`.
+    """Resample logits (n0, n1, n2), covering a window's cube or a box, linearly to the image grid of `shape`.
 
     Sample centres follow the align_corners=False convention, whatever n is. region: slices with explicit start and
     stop that limit the output. Returns the float32 crop and its slices in the grid: only voxels with their centre
-    inside the window; the crop is empty when there is none.
+    inside the box; the crop is empty when there is none.
     """
+    block = block.block if isinstance(block, Window) else block
     weights, slices = [], []
     for axis in range(3):
         size = logits.shape[axis]
-        cell = window.spacing_mm * window.size / size / spacing_mm[axis]  # in image voxels
+        cell = block.spacing_mm[axis] * block.shape[axis] / size / spacing_mm[axis]  # in image voxels
         half = size * cell / 2
-        low = max(int(np.ceil(window.center[axis] - half - 1e-9)), 0)
-        high = min(int(np.floor(window.center[axis] + half + 1e-9)) + 1, shape[axis])
+        low = max(int(np.ceil(block.center[axis] - half - 1e-9)), 0)
+        high = min(int(np.floor(block.center[axis] + half + 1e-9)) + 1, shape[axis])
         if region is not None:
             low, high = max(low, region[axis].start), min(high, region[axis].stop)
         high = max(high, low)
-        positions = (np.arange(low, high) - window.center[axis]) / cell + (size - 1) / 2
+        positions = (np.arange(low, high) - block.center[axis]) / cell + (size - 1) / 2
         start, matrix = _axis_weights(positions, size, width=1.0)
         full = np.zeros((high - low, size), dtype=np.float32)
         full[:, start : start + matrix.shape[1]] = matrix

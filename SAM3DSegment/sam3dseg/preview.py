@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from numpy.typing import NDArray
 
 from .atomic import replacing
@@ -21,17 +21,18 @@ from .geometry import Orientation
 from .imageio import Image
 from .info import volume_text
 from .prompts import Box, Click
-from .surface import Surface, surface_of
+from .structures import StructureClass
+from .surface import surface_of
+from .surface_view import FRONT, best_side, draw_surfaces
 
 PREVIEW_SUFFIXES = (".png",)
 BACKGROUND, PANEL, TEXT, DIM, CAPTION = "#15171c", "#000000", "#e8eaee", "#8b93a1", "#b9c0cc"
 MASK_COLOR, FOREGROUND, BACKGROUND_CLICK, BOX_COLOR = "#35d07f", "#7dff9b", "#ff5a5f", "#ffd23f"
-SURFACE_RGB = np.array([0.93, 0.80, 0.62])
-LIGHTS = (((-0.4, 0.75, 0.6), 0.75), ((0.9, 0.3, 0.1), 0.25))  # direction (right, towards the viewer, up), strength
-AMBIENT = 0.16
+SURFACE_COLOR = (0.93, 0.80, 0.62)
 SMALLEST_FRAME_MM = 90.0
 SURFACE_VOXELS = 96  # along the longest side of the rendered surface
 LONGEST_TITLE = 100
+LEGEND_END = 0.82  # share of the width; the grey range is to the right
 NEAR_MM = 6.0  # clicks this close to a plane are drawn on it, hollow
 
 
@@ -55,17 +56,13 @@ PLANES = (  # as radiologists and Slicer show them: the patient's right on the l
 
 
 @dataclass(frozen=True)
-class _View:
-    """A side to see the surface from: rows of `axes` are screen right, away from the viewer, and up, in RAS."""
+class _Layer:
+    """One mask of the picture: label, what the legend says, colours of its contour and of its surface."""
 
-    side: str
-    axes: tuple[tuple[int, int, int], ...]
-    azimuth: float
-    letters: tuple[str, str, str, str]  # left, right, bottom, top
-
-
-FROM_FRONT = _View("front left", ((-1, 0, 0), (0, -1, 0), (0, 0, 1)), -70, ("R", "L", "I", "S"))
-FROM_LEFT = _View("left front", ((0, -1, 0), (1, 0, 0), (0, 0, 1)), -110, ("A", "P", "I", "S"))
+    label: int
+    text: str
+    color: str
+    surface_color: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -73,44 +70,53 @@ class _Scene:
     """The image, the mask and the prompts in canonical axes."""
 
     image: NDArray
-    mask: NDArray[np.bool_]
+    labels: NDArray[np.uint8]
+    layers: tuple[_Layer, ...]
     spacing: NDArray[np.float64]
     points: NDArray[np.int64]  # (N, 3)
     signs: tuple[bool, ...]
     boxes: tuple[NDArray[np.int64], ...]  # each (2, 3), lower and upper
     center: NDArray[np.int64]
 
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where anything is."""
+        return self.labels > 0
+
 
 def write_preview(
     path: str | os.PathLike[str],
     image: Image,
-    mask: NDArray[np.bool_],
+    mask: NDArray[np.bool_] | NDArray[np.uint8],
     *,
     clicks: Sequence[Click] = (),
     boxes: Sequence[Box] = (),
+    structures: Sequence[StructureClass] = (),
     title: str = "",
 ) -> None:
     """Write a PNG (1600 x 1600) of axial, coronal and sagittal slices through the first click, and of the surface.
 
-    mask: bool (I, J, K) on the grid of `image`. Without a click the planes pass through the first box or the middle of
-    the mask. Raises ValueError for another shape, OSError when the file cannot be written.
+    mask: bool (I, J, K) on the grid of `image`, or a label map of `structures`, n being structures[n - 1]. Without a
+    click the planes pass through the first box or the middle of the mask. Raises ValueError for another shape,
+    OSError when the file cannot be written.
     """
     if mask.shape != image.shape:
         raise ValueError(f"expected a mask of the image's shape {image.shape}, received {mask.shape}")
-    scene = _scene(image, mask, clicks, boxes)
+    scene = _scene(image, mask, clicks, boxes, _layers(mask, structures))
     figure = Figure(figsize=(10, 10), dpi=160, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     planes = [np.take(scene.image, scene.center[axis], axis=axis).ravel() for axis in range(3)]
-    low, high = grey_range(np.concatenate(planes), scene.image[scene.mask])
-    frame = _frame(scene)
+    shown = scene.mask
+    low, high = grey_range(np.concatenate(planes), scene.image[shown])
+    frame = _frame(scene, shown)
     spots = ((0.015, 0.485), (0.505, 0.485), (0.015, 0.035), (0.505, 0.035))
     for plane, (left, bottom) in zip(PLANES, spots, strict=False):
         panel = _panel(figure, (left, bottom), plane.letters, _caption(scene, plane))
         axes = figure.add_axes((left, bottom, 0.48, 0.44), facecolor="none")
         panel.set_zorder(axes.get_zorder() - 1)
         _draw_plane(axes, scene, plane, frame=frame, grey=(low, high))
-    _draw_surface(figure, spots[3], image, mask)
-    voxels = int(mask.sum())
+    _draw_surface(figure, spots[3], image, mask, scene.layers)
+    voxels = int(np.count_nonzero(mask))
     _headline(figure, title or image.name, f"{volume_text(voxels, image)} · {voxels:,} voxels")
     _legend(figure, scene)
     figure.text(0.98, 0.017, f"grey {low:.4g} to {high:.4g}", color=DIM, fontsize=9, ha="right", va="center")
@@ -138,13 +144,27 @@ def _unknown_letters() -> Iterator[None]:
         yield
 
 
-def _scene(image: Image, mask: NDArray[np.bool_], clicks: Sequence[Click], boxes: Sequence[Box]) -> _Scene:
+def _layers(labels: NDArray, structures: Sequence[StructureClass]) -> tuple[_Layer, ...]:
+    """What is there: the one mask, or those structures that occur."""
+    if not structures:
+        return (_Layer(1, "— contour", MASK_COLOR, SURFACE_COLOR),)
+    present = np.bincount(labels.ravel(), minlength=len(structures) + 1)
+    return tuple(
+        _Layer(number, f"— {structure.name}", to_hex(structure.color), structure.color)
+        for number, structure in enumerate(structures, start=1)
+        if present[number]
+    )
+
+
+def _scene(
+    image: Image, mask: NDArray, clicks: Sequence[Click], boxes: Sequence[Box], layers: tuple[_Layer, ...]
+) -> _Scene:
     orientation = Orientation.from_direction(image.direction_ras)
     shape = image.shape
     points = orientation.point_to_canonical(np.array([c.ijk for c in clicks]).reshape(-1, 3), shape).astype(int)
     corners = [orientation.point_to_canonical([b.lower_ijk, b.upper_ijk], shape).astype(int) for b in boxes]
     corners = [np.stack([pair.min(axis=0), pair.max(axis=0)]) for pair in corners]
-    turned = orientation.to_canonical(mask)
+    turned = orientation.to_canonical(mask.view(np.uint8) if mask.dtype == bool else mask)
     if len(points):
         center = points[0]
     elif corners:
@@ -153,7 +173,8 @@ def _scene(image: Image, mask: NDArray[np.bool_], clicks: Sequence[Click], boxes
         center = np.median(np.argwhere(turned), axis=0).astype(int) if turned.any() else np.array(turned.shape) // 2
     return _Scene(
         image=orientation.to_canonical(image.array_ijk),
-        mask=turned,
+        labels=turned,
+        layers=layers,
         spacing=np.array(orientation.shape_to_canonical(image.spacing_mm)),
         points=points,
         signs=tuple(c.is_foreground for c in clicks),
@@ -180,10 +201,10 @@ def grey_range(shown: NDArray, inside: NDArray) -> tuple[float, float]:
     return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def _frame(scene: _Scene) -> NDArray[np.float64]:
+def _frame(scene: _Scene, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(2, 3) canonical voxel bounds to show: the structure and all prompts with room around, same for all planes."""
     last = np.array(scene.image.shape) - 1
-    filled = [np.flatnonzero(scene.mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    filled = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     ends = np.array([[f[0], f[-1]] for f in filled]).T if len(filled[0]) else np.stack([scene.center, scene.center])
     marks = np.concatenate([ends, scene.points, *scene.boxes])
     low, high = marks.min(axis=0), marks.max(axis=0)
@@ -198,16 +219,19 @@ def _draw_plane(
 ) -> None:
     across, up = plane.across, plane.up
     position = int(scene.center[plane.axis])
-    picture, outline = (np.take(a, position, axis=plane.axis) for a in (scene.image, scene.mask))  # (across, up)
+    picture, labels = (np.take(a, position, axis=plane.axis) for a in (scene.image, scene.labels))  # (across, up)
     aspect = scene.spacing[up] / scene.spacing[across]
     axes.imshow(picture.T, cmap="gray", vmin=grey[0], vmax=grey[1], origin="lower", aspect=aspect,
                 interpolation="bilinear")  # fmt: skip
-    if outline.any():
-        shade = np.zeros((*outline.T.shape, 4))
-        shade[outline.T] = (0.21, 0.82, 0.5, 0.13)
+    for layer in scene.layers:
+        outline = np.equal(labels.T, layer.label)
+        if not outline.any():
+            continue
+        shade = np.zeros((*outline.shape, 4))
+        shade[outline] = (*to_rgb(layer.color), 0.13)
         axes.imshow(shade, origin="lower", aspect=aspect, interpolation="nearest")
-        axes.contour(np.pad(outline.T, 1).astype(float), [0.5], colors=MASK_COLOR, linewidths=1.5,
-                     extent=(-1, outline.shape[0], -1, outline.shape[1]))  # fmt: skip
+        axes.contour(np.pad(outline, 1).astype(float), [0.5], colors=layer.color, linewidths=1.5,
+                     extent=(-1, outline.shape[1], -1, outline.shape[0]))  # fmt: skip
     for low, high in scene.boxes:
         if low[plane.axis] <= position <= high[plane.axis]:
             x, y = np.array([low[across] - 0.5, high[across] + 0.5]), np.array([low[up] - 0.5, high[up] + 0.5])
@@ -249,46 +273,18 @@ def _panel(figure: Figure, spot: tuple[float, float], letters: tuple[str, str, s
     return panel
 
 
-def _draw_surface(figure: Figure, spot: tuple[float, float], image: Image, mask: NDArray[np.bool_]) -> None:
+def _draw_surface(
+    figure: Figure, spot: tuple[float, float], image: Image, mask: NDArray, layers: Sequence[_Layer]
+) -> None:
     if not mask.any():
-        panel = _panel(figure, spot, FROM_FRONT.letters, "Surface")
+        panel = _panel(figure, spot, FRONT.letters, "Surface")
         panel.text(0.5, 0.5, "empty mask", color=DIM, fontsize=13, ha="center")
         return
-    surface = surface_of(mask, image, longest_side=SURFACE_VOXELS)
-    width, depth, _ = np.ptp(surface.vertices_ras, axis=0)
-    view = FROM_LEFT if depth > 1.3 * width else FROM_FRONT
-    panel = _panel(figure, spot, view.letters, f"Surface, from the {view.side}")
-    axes = figure.add_axes((*spot, 0.48, 0.44), projection="3d", facecolor="none", computed_zorder=False)
-    axes.set_axis_off()
-    panel.set_zorder(axes.get_zorder() - 1)
-    _render(axes, surface, view)
-
-
-def _render(axes, surface: Surface, view: _View) -> None:  # type: ignore[no-untyped-def]  # Axes3D has no stubs
-    """Shade the triangles as seen from one side of the patient, a little from above."""
-    vertices = surface.vertices_ras @ np.array(view.axes, dtype=float).T
-    triangles = vertices[surface.faces]  # (F, 3, 3)
-    flat = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    corner_normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(corner_normals, surface.faces[:, corner], flat)
-    normals = _unit(_unit(corner_normals)[surface.faces].mean(axis=1))  # smooth shading
-    shade = np.full(len(normals), AMBIENT)
-    for (right, front, top), strength in LIGHTS:
-        shade += strength * np.clip(normals @ _unit(np.array([right, -front, top])), 0, None)
-    colors = np.clip(shade[:, None] * SURFACE_RGB, 0, 1)
-    axes.add_collection3d(Poly3DCollection(triangles, facecolors=colors, edgecolors=colors, linewidths=0.2))
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    middle, half = (low + high) / 2, float((high - low).max()) * 0.5
-    axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half),
-             zlim=(middle[2] - half, middle[2] + half))  # fmt: skip
-    axes.set_box_aspect((1, 1, 1), zoom=1.35)
-    axes.set_proj_type("persp", focal_length=1.4)
-    axes.view_init(elev=14, azim=view.azimuth)
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    surfaces = [surface_of(mask == layer.label, image, longest_side=SURFACE_VOXELS) for layer in layers]
+    side = best_side(surfaces)
+    panel = _panel(figure, spot, side.letters, f"Surface{'s' * (len(surfaces) > 1)}, from the {side.name}")
+    panel.set_zorder(-1)
+    draw_surfaces(figure, (*spot, 0.48, 0.44), surfaces, [layer.surface_color for layer in layers], side)
 
 
 def _legend(figure: Figure, scene: _Scene) -> None:
@@ -299,9 +295,20 @@ def _legend(figure: Figure, scene: _Scene) -> None:
         entries.append(("⊖ outside", BACKGROUND_CLICK))
     if scene.boxes:
         entries.append(("▢ box", BOX_COLOR))
-    entries += [("— contour", MASK_COLOR)]
-    for index, (text, color) in enumerate(entries):
-        figure.text(0.02 + 0.115 * index, 0.017, text, color=color, fontsize=10, va="center")
+    entries += [(layer.text, layer.color) for layer in scene.layers]
+    left = 0.02
+    for text, color in entries:
+        left = _legend_entry(figure, left, text, color)
     if len(scene.points) > 1:
-        text = f"thin rings: clicks up to {NEAR_MM:.0f} mm off the plane"
-        figure.text(0.02 + 0.115 * len(entries), 0.017, text, color=DIM, fontsize=9, va="center")
+        _legend_entry(figure, left, f"thin rings: clicks up to {NEAR_MM:.0f} mm off the plane", DIM)
+
+
+def _legend_entry(figure: Figure, left: float, text: str, color: str) -> float:
+    """Draw at `left` unless there is no room; gives where the next begins."""
+    shown = figure.text(left, 0.017, text, color=color, fontsize=10, va="center", parse_math=False)
+    with _unknown_letters():
+        right = shown.get_window_extent().x1 / figure.bbox.width
+    if right > LEGEND_END:
+        shown.remove()
+        return left
+    return right + 0.03

@@ -1,4 +1,4 @@
-"""What the session asks of a segmentation model: encode a window, decode prompts. No network library here."""
+"""What the session asks of a segmentation model: encode an image, decode prompts. No network library here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Masks of one window: raw logits (M, n, n, n) float32 over the window's cube and predicted IoU (M,) float32.
+    """Masks of one window or slice: raw logits (M, n, n[, n]) float32 over it, and predicted IoU (M,) float32.
 
-    Candidate 0 is the default; the others are alternatives. n is the model's own resolution, at most window_size.
+    Candidate 0 is the default; the others are alternatives. n is the model's own resolution.
     """
 
     logits: NDArray[np.float32]
@@ -21,7 +21,7 @@ class Prediction:
 
 
 class Segmenter(Protocol):
-    """A promptable model on one device."""
+    """A model promptable in cubic windows, on one device."""
 
     name: str
     architecture: str
@@ -46,6 +46,37 @@ class Segmenter(Protocol):
         previous: NDArray[np.float32] | None,
     ) -> Prediction:
         """Points (N, 3) in window voxels, labels (N,) 1 or 0, raw logits (n, n, n) of the last answer or None."""
+
+    def memory_bytes(self) -> int:
+        """Bytes the model and its work take on the device."""
+
+
+class SliceSegmenter(Protocol):
+    """A model promptable in square pictures of slices, on one device."""
+
+    name: str
+    architecture: str
+    image_size: int  # S, side of the input square in pixels
+    logits_size: int  # n of the raw logits, both ways
+    preprocessing: str  # a method of `slice_preprocessing.slice_input`
+
+    @property
+    def device_line(self) -> str:
+        """The device and precision in words."""
+
+    def encode(self, values: NDArray[np.float32]) -> Any:
+        """Prepared slice (3, S, S) -> opaque embedding with its size `nbytes`, kept on the device."""
+
+    def decode(
+        self,
+        embedding: Any,
+        *,
+        points: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        box: NDArray[np.float64] | None = None,
+        previous: NDArray[np.float32] | None = None,
+    ) -> Prediction:
+        """Points (N, 2) as (x, y) in pixels of the square, labels (N,) 1 or 0, box (x0, y0, x1, y1), logits (n, n)."""
 
     def memory_bytes(self) -> int:
         """Bytes the model and its work take on the device."""

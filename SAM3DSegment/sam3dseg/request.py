@@ -1,4 +1,4 @@
-"""One request at a time: its cancellation and its timing."""
+"""One request at a time: its cancellation, its progress and its timing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .protocol import Segmenter
+from .protocol import Segmenter, SliceSegmenter
 
 
 class Cancelled(Exception):
     """The running request was cancelled; the session is as it was before the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the running request is: parts done, of how many where that is known, and what is being worked on."""
+
+    done: int
+    total: int | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class Clock:
     encodes: int = 0
     decodes: int = 0
 
-    def timing(self, segmenter: Segmenter) -> Timing:
+    def timing(self, segmenter: Segmenter | SliceSegmenter) -> Timing:
         """What has been spent so far, with the segmenter's device and memory."""
         return Timing(
             encode_s=self.encode,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .adapters import base_file, merged
-from .checkpoint import Checkpoint, build_network, load_checkpoint
-from .placement import Placement, describe, is_out_of_memory, placements_for
+from .checkpoint import Checkpoint, build_network, load_checkpoint, require_family
+from .families import CLICKS_2D, CLICKS_3D, FAMILIES
+from .placed_network import PlacedNetwork
+from .placement import Placement, placements_for
 from .protocol import Prediction
-
-log = logging.getLogger(__name__)
+from .slice_segmenter import TorchSliceSegmenter
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "Resources" / "Weights"
 
@@ -60,18 +60,18 @@ TRAITS = {
 
 
 def traits_of(checkpoint: Checkpoint) -> Traits:
-    """The architecture's traits, with the window size that these weights were trained for."""
+    """The architecture's traits, with the window size that these weights were trained for.
+
+    Raises ValueError for a model that does not work in windows.
+    """
+    require_family(checkpoint, checkpoint.architecture, CLICKS_3D)
     traits = TRAITS[checkpoint.architecture]
     window = checkpoint.config.get("window", traits.window_size)
     return replace(traits, window_size=window, logits_size=window * traits.logits_size // traits.window_size)
 
 
 class TorchSegmenter:
-    """Encodes windows and decodes prompts with a network, on the first of `placements` that has enough memory.
-
-    A device that runs out of memory is left for the next placement, for good: a warning is logged and `device_line`
-    says so.
-    """
+    """Encodes windows and decodes prompts with a network, on the first of `placements` that has enough memory."""
 
     def __init__(
         self, network: nn.Module, *, architecture: str, traits: Traits, placements: Sequence[Placement], name: str = ""
@@ -84,18 +84,14 @@ class TorchSegmenter:
         self.antialias = traits.antialias
         self.logits_size = traits.logits_size
         self._traits = traits
-        self._network: Any = network.eval()
-        self._placements = tuple(placements)
-        self._level, self._placed_level = 0, -1
+        memory_format = torch.channels_last_3d if traits.channels_last else None
+        self._placed = PlacedNetwork(network, placements, memory_format=memory_format)
         self._embedding_bytes = 0
-        self._attempt(lambda: None)
 
     @property
     def device_line(self) -> str:
         """The device and precision in words, and what ran out of memory before."""
-        line = describe(self._placements[self._level])
-        tried = [describe(placement) for placement in self._placements[: self._level]]
-        return f"{line} (out of memory on {', then on '.join(tried)})" if tried else line
+        return self._placed.device_line
 
     def encode(self, image: NDArray[np.float32]) -> Any:
         """Normalised window (C, n, n, n) -> embedding on the device; raises ValueError for another shape."""
@@ -106,7 +102,7 @@ class TorchSegmenter:
                 f"expected a window of shape {expected}, received {image.shape}; "
                 "extract it with window_size and normalise it with the segmenter's own method"
             )
-        embedding = self._attempt(lambda: self._encode(image))
+        embedding = self._placed.attempt(lambda: self._encode(image))
         self._embedding_bytes = _byte_count(embedding)
         return embedding
 
@@ -134,46 +130,27 @@ class TorchSegmenter:
             raise ValueError("expected at least one point or a previous mask, received neither; add a click")
         if previous is not None and (previous.ndim != 3 or len(set(previous.shape)) != 1):
             raise ValueError(f"expected cubic logits (n, n, n) as previous mask, received {previous.shape}")
-        return self._attempt(lambda: self._decode(embedding, places, labels, previous))
+        return self._placed.attempt(lambda: self._decode(embedding, places, labels, previous))
 
     def memory_bytes(self) -> int:
         """Bytes on the device: all that is allocated there, on the CPU the weights and the last embedding."""
-        device = self._device
-        if device.type == "cuda":
-            return torch.cuda.memory_allocated(device)
-        if device.type == "mps":
-            return torch.mps.current_allocated_memory()
-        weights = (*self._network.parameters(), *self._network.buffers())
-        return sum(t.numel() * t.element_size() for t in weights) + self._embedding_bytes
-
-    @property
-    def _device(self) -> torch.device:
-        return torch.device(self._placements[self._level].device)
-
-    def _place(self) -> None:
-        self._network.to(self._device)
-        if self._traits.channels_last:
-            self._network.to(memory_format=torch.channels_last_3d)
-        self._placed_level = self._level
+        cpu = self._placed.device.type == "cpu"
+        return self._placed.memory_bytes() + (self._embedding_bytes if cpu else 0)
 
     def _encode(self, image: NDArray[np.float32]) -> Any:
-        x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).unsqueeze(0).to(self._device)  # (1, C, n, n, n)
-        dtype = getattr(torch, self._placements[self._level].precision)
-        reduced = dtype != torch.float32
-        with torch.autocast(
-            self._device.type, dtype if reduced else torch.bfloat16, enabled=reduced, cache_enabled=False
-        ):
-            embedding = self._network.encode_image(x)
+        x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).unsqueeze(0)  # (1, C, n, n, n)
+        with self._placed.reduced_precision():
+            embedding = self._placed.network.encode_image(x.to(self._placed.device))
         return _map(embedding, torch.Tensor.float)
 
     def _decode(
         self, embedding: Any, points: NDArray[np.float32], labels: NDArray, previous: NDArray[np.float32] | None
     ) -> Prediction:
-        device = self._device
+        device = self._placed.device
         embedding = _map(embedding, lambda t: t.to(device))  # it may have been made before a fall-back
         points_t, labels_t = self._points(points, labels)
-        sparse, dense = self._network.encode_prompts(points_t, labels_t, self._previous(previous))
-        logits, iou = self._network.decode_masks(embedding, sparse, dense, multimask=None)
+        sparse, dense = self._placed.network.encode_prompts(points_t, labels_t, self._previous(previous))
+        logits, iou = self._placed.network.decode_masks(embedding, sparse, dense, multimask=None)
         return Prediction(logits[0].float().cpu().numpy(), iou[0].float().cpu().numpy())
 
     def _points(self, points: NDArray[np.float32], labels: NDArray) -> tuple[Tensor | None, Tensor | None]:
@@ -181,68 +158,47 @@ class TorchSegmenter:
             if not self._traits.pads_empty_prompts:
                 return None, None
             points, labels = np.zeros((1, 3), np.float32), np.array([-1])
-        batch = torch.from_numpy(points)[None].to(self._device)  # (1, N, 3)
-        return batch, torch.from_numpy(labels.astype(np.int64))[None].to(self._device)
+        batch = torch.from_numpy(points)[None].to(self._placed.device)  # (1, N, 3)
+        return batch, torch.from_numpy(labels.astype(np.int64))[None].to(self._placed.device)
 
     def _previous(self, previous: NDArray[np.float32] | None) -> Tensor | None:
         size = (self.logits_size,) * 3
         if previous is None:
-            return torch.zeros(1, 1, *size, device=self._device) if self._traits.starts_from_zeros else None
+            return torch.zeros(1, 1, *size, device=self._placed.device) if self._traits.starts_from_zeros else None
         mask = torch.from_numpy(np.ascontiguousarray(previous, np.float32))[None, None].to(
-            self._device
+            self._placed.device
         )  # (1, 1, n, n, n)
         return mask if mask.shape[2:] == size else F.interpolate(mask, size, mode="trilinear", align_corners=False)
-
-    def _attempt(self, work: Callable[[], Any]) -> Any:
-        """Run `work`; when memory runs out, move on to the next placement and run it again."""
-        while True:
-            try:
-                if self._placed_level != self._level:
-                    self._place()
-                with torch.inference_mode():
-                    return work()
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self._level + 1 == len(self._placements):
-                    raise RuntimeError(
-                        f"out of memory: tried {self.device_line}; close other programs or choose a smaller model"
-                    ) from error
-            self._fall_back()  # outside the handler, whose traceback keeps the failed tensors alive
-
-    def _fall_back(self) -> None:
-        failed = describe(self._placements[self._level])
-        self._level += 1
-        log.warning("out of memory on %s: going on with %s", failed, describe(self._placements[self._level]))
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def load_segmenter(
     name_or_path: str | Path = "embedded", device: str = "auto", precision: str = "auto"
-) -> TorchSegmenter:
+) -> TorchSegmenter | TorchSliceSegmenter:
     """Model ready to encode: "embedded", the path of a weights file or of an adapter, or a name of the catalogue.
 
     device: auto, cpu, cuda, cuda:N or mps; precision: auto, float32, bfloat16 or float16.
-    Raises ValueError for an unknown or unavailable device and for missing, damaged or unknown weights.
+    Raises ValueError for an unknown or unavailable device, for missing, damaged or unknown weights, and for a model
+    that takes no clicks.
     """
     placements_for(device, precision)  # a wrong device is reported before a long read
-    path = _locate(name_or_path)
+    path = weights_path(name_or_path)
     name = path.stem if Path(name_or_path) == path else str(name_or_path)
     return segmenter_of(_whole(path), name=name, device=device, precision=precision)
 
 
-def segmenter_of(checkpoint: Checkpoint, *, name: str, device: str = "auto", precision: str = "auto") -> TorchSegmenter:
-    """A whole model as a segmenter; device and precision as in `load_segmenter`.
+def segmenter_of(
+    checkpoint: Checkpoint, *, name: str, device: str = "auto", precision: str = "auto"
+) -> TorchSegmenter | TorchSliceSegmenter:
+    """A whole model as a segmenter of its family; device and precision as in `load_segmenter`.
 
     Raises ValueError for an unknown or unavailable device and for weights that cannot be used.
     """
     placements = placements_for(device, precision)
-    network = build_network(checkpoint)
-    if checkpoint.architecture not in TRAITS:
-        raise ValueError(f"{name} is of architecture {checkpoint.architecture!r}: expected one of {', '.join(TRAITS)}")
+    require_family(checkpoint, name, CLICKS_3D, CLICKS_2D)
+    if FAMILIES[checkpoint.architecture] == CLICKS_2D:
+        return TorchSliceSegmenter(checkpoint, placements=placements, name=name)
     return TorchSegmenter(
-        network,
+        build_network(checkpoint),
         architecture=checkpoint.architecture,
         traits=traits_of(checkpoint),
         placements=placements,
@@ -255,7 +211,7 @@ def load_weights(name_or_path: str | Path = "embedded") -> Checkpoint:
 
     Raises ValueError for missing, damaged or unknown weights, and for an adapter without the base it was trained on.
     """
-    return _whole(_locate(name_or_path))
+    return _whole(weights_path(name_or_path))
 
 
 def _whole(path: Path) -> Checkpoint:
@@ -264,13 +220,14 @@ def _whole(path: Path) -> Checkpoint:
         return checkpoint
     base = str(checkpoint.adapter.get("base"))
     try:
-        loaded = load_checkpoint(_locate(base_file(base, path)))
+        loaded = load_checkpoint(weights_path(base_file(base, path)))
     except ValueError as error:
         raise ValueError(f"{path.name} is an adapter of {base!r}, which cannot be loaded: {error}") from error
     return merged(loaded, checkpoint, name=path.name)
 
 
-def _locate(name_or_path: str | Path) -> Path:
+def weights_path(name_or_path: str | Path) -> Path:
+    """The file of a model named as for `load_segmenter`, there or not; ValueError for an unknown name."""
     if str(name_or_path) == "embedded":
         found = sorted(WEIGHTS_FOLDER.glob("*.safetensors"))
         if len(found) != 1:

@@ -5,71 +5,72 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .candidate import Candidate
+from .families import CLICKS_2D, FAMILIES
 from .geometry import Grid, Orientation
-from .history import History, Outcome, State
+from .history import History, State
 from .masks import CroppedMask
 from .predictor import Predictor
 from .prompt_set import Prompts, checked_prompt, inside
 from .prompts import Box, Click
-from .protocol import Segmenter
-from .request import CancelGate, Cancelled, Clock, Timing
+from .protocol import Segmenter, SliceSegmenter
+from .request import CancelGate, Cancelled, Clock, Progress, Timing
+from .slice_options import SliceOptions
+from .slice_predictor import SlicePredictor
+from .volume_predictor import VolumePredictor
 from .volumes import checked_spacing, checked_volume
 from .windows import ZoomPolicy
 
 HISTORY_DEPTH = 32
 CACHE_SIZE = 12  # the widest, the closest and a full set of tile windows
 
-__all__ = ["Cancelled", "Candidate", "Session", "Timing"]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One mask on offer and its predicted IoU; unpacks as (mask, iou). The mask (I, J, K) is made when read."""
-
-    iou: float
-    _make: Callable[[], NDArray[np.bool_]]
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        return self._make()
-
-    def __iter__(self) -> Iterator:
-        yield self.mask
-        yield self.iou
+__all__ = ["Cancelled", "Candidate", "Progress", "Session", "Timing"]
 
 
 class Session:
-    """Segments one structure at a time with a `Segmenter`.
+    """Segments one structure at a time with a `Segmenter`, or slice by slice with a `SliceSegmenter`.
 
     Requests may come from one worker thread at a time; `cancel` may be called from any thread. A request that raises
     leaves the session unchanged. keep_clicked_components drops parts of the mask that no foreground click, box or
-    initial mask points at. The volume is referenced, not copied: call set_image again after changing it.
+    initial mask points at. The volume is referenced, not copied: call set_image again after changing it. slices are
+    the choices of a slice model; ValueError when they are given with another. on_progress, when set, is called on the
+    working thread as a request goes on.
     """
 
     def __init__(
         self,
-        segmenter: Segmenter,
+        segmenter: Segmenter | SliceSegmenter,
         *,
         keep_clicked_components: bool = True,
         policy: ZoomPolicy | None = None,
         cache_size: int = CACHE_SIZE,
+        slices: SliceOptions | None = None,
     ) -> None:
+        if slices is not None and not _works_in_slices(segmenter):
+            raise ValueError(
+                f"{segmenter.name} segments in 3D: expected no slice options, received {slices}; leave them out, "
+                "or choose a model that segments slices"
+            )
         self._segmenter = segmenter
         self._keep_clicked = keep_clicked_components
         self._policy = policy or ZoomPolicy()
         self._cache_size = cache_size
+        self._slices = slices or SliceOptions()
         self._lock = threading.RLock()
         self._gate = CancelGate()
         self._history = History(HISTORY_DEPTH)
-        self._predictor: Predictor | None = None
+        self._predictor: VolumePredictor | None = None
         self._orientation = Orientation()
         self._shape: tuple[int, ...] = (0, 0, 0)
         self.last_timing = Timing()
+        self.on_progress: Callable[[Progress], None] | None = None
 
     def set_image(
         self, array_ijk: ArrayLike, *, spacing_mm: Sequence[float], direction: ArrayLike | None = None
@@ -84,15 +85,9 @@ class Session:
         orientation = Orientation.from_direction(direction)
         grid = Grid(orientation.shape_to_canonical(volume.shape), orientation.shape_to_canonical(spacing))
         image = orientation.to_canonical(volume)
+        predictor = self._predictor_of(image, grid, orientation)
         with self._lock:
-            self._predictor = Predictor(
-                self._segmenter,
-                image,
-                grid,
-                policy=self._policy,
-                keep_clicked=self._keep_clicked,
-                cache_size=self._cache_size,
-            )
+            self._predictor = predictor
             self._orientation, self._shape = orientation, volume.shape
             self._history = History(HISTORY_DEPTH)
             self.last_timing = Timing()
@@ -138,7 +133,7 @@ class Session:
             predictor = self._require_image()
             voxel = inside(ijk, self._shape, "voxel")
             point = self._orientation.point_to_canonical([voxel], self._shape)[0]
-            predictor.prepare(predictor.framing.first_window(point), check=check)
+            predictor.prepare(point, check=check)
 
     def set_mask(self, mask: ArrayLike) -> NDArray[np.bool_]:
         """Start from an existing mask (I, J, K): it replaces all prompts and guides the next click. Can be undone.
@@ -153,18 +148,18 @@ class Session:
 
     def choose(self, index: int) -> NDArray[np.bool_]:
         """Make candidate `index` the mask (I, J, K) and the ground for later clicks. Can be undone."""
-        with self._lock:
+        with self._lock, self._request() as check:
             predictor = self._require_image()
             state = self._history.current
             outcome = state.outcome
-            if outcome is None:
+            if outcome is None or not len(outcome.iou):
                 raise RuntimeError("no candidates to choose from: add a click or a box first")
-            if not 0 <= index < len(outcome.alternatives):
-                raise ValueError(f"candidate must be 0 to {len(outcome.alternatives) - 1}, got {index}; see candidates")
+            if not 0 <= index < len(outcome.iou):
+                raise ValueError(f"candidate must be 0 to {len(outcome.iou) - 1}, got {index}; see candidates")
             if index != outcome.chosen:
-                logits = outcome.alternatives[index].astype(np.float32)
-                mask = predictor.mask_of(self._prompts(state), logits, outcome.window)
-                self._history.push(replace(state, mask=mask, outcome=replace(outcome, logits=logits, chosen=index)))
+                mask, chosen = predictor.choose(self._prompts(state), state, index, check=check, report=self._report)
+                check()
+                self._history.push(replace(state, mask=mask, outcome=chosen))
             return self.mask
 
     def undo(self) -> NDArray[np.bool_]:
@@ -198,6 +193,11 @@ class Session:
         with self._lock:
             left, self._history = self._history, history or History(HISTORY_DEPTH)
             return left
+
+    @property
+    def history(self) -> History:
+        """The steps of the structure at hand; what is pushed to it becomes the session's present state."""
+        return self._history
 
     def cancel(self) -> None:
         """Make the running request, if any, raise Cancelled at its next stage. Callable from any thread."""
@@ -243,8 +243,12 @@ class Session:
     @property
     def mask_crop(self) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
         """The current mask's bounding box: bool crop (a, b, c) in index axes and the voxel index of its first voxel."""
+        return self.crop_of(self._history.current)
+
+    def crop_of(self, state: State) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
+        """A state's mask, as `mask_crop` gives that of the current one."""
         self._require_image()
-        mask = self._history.current.mask
+        mask = state.mask
         ends = np.stack([mask.offset, np.add(mask.offset, np.maximum(mask.shape, 1)) - 1])
         offset = self._orientation.point_from_canonical(ends, self._shape).min(axis=0)
         return self._orientation.from_canonical(mask.crop()), tuple(int(v) for v in offset)
@@ -258,10 +262,10 @@ class Session:
         state = self._history.current
         if state.outcome is None:
             return None
-        point = self._require_image().least_certain(state.outcome.logits, state.outcome.window)
+        point = self._require_image().least_certain(state.outcome)
         if point is None:
             return None
-        voxel = np.round(self._orientation.point_from_canonical(point[None], self._shape)[0]).astype(int)
+        voxel = np.round(self._orientation.point_from_canonical([point], self._shape)[0]).astype(int)
         i, j, k = np.clip(voxel, 0, np.array(self._shape) - 1)
         return int(i), int(j), int(k)
 
@@ -271,18 +275,41 @@ class Session:
         state = self._history.current
         if state.outcome is None:
             return ()
-        return tuple(self._candidate(state, state.outcome, index) for index in range(len(state.outcome.alternatives)))
+        return tuple(
+            Candidate(iou=float(iou), _make=partial(self._candidate_mask, state, index))
+            for index, iou in enumerate(state.outcome.iou)
+        )
 
-    def _candidate(self, state: State, outcome: Outcome, index: int) -> Candidate:
-        predictor, asked = self._require_image(), self._prompts(state)
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know of the current mask, a sentence each: where it was not carried on, and why."""
+        outcome = self._history.current.outcome
+        return () if outcome is None else self._require_image().notices(outcome)
 
-        def make() -> NDArray[np.bool_]:
-            if index == outcome.chosen:
-                return self._full(state.mask)
-            logits = outcome.alternatives[index].astype(np.float32)
-            return self._full(predictor.mask_of(asked, logits, outcome.window))
+    def _candidate_mask(self, state: State, index: int) -> NDArray[np.bool_]:
+        if state.outcome is None or index == state.outcome.chosen:
+            return self._full(state.mask)
+        with self._lock:
+            predictor = self._require_image()
+            mask, _ = predictor.choose(
+                self._prompts(state), state, index, check=lambda: None, report=lambda progress: None
+            )
+            return self._full(mask)
 
-        return Candidate(iou=float(outcome.iou[index]), _make=make)
+    def _predictor_of(self, image: NDArray, grid: Grid, orientation: Orientation) -> VolumePredictor:
+        if _works_in_slices(self._segmenter):
+            segmenter = cast(SliceSegmenter, self._segmenter)
+            return SlicePredictor(
+                segmenter, image, grid, options=self._slices, keep_clicked=self._keep_clicked, orientation=orientation
+            )
+        return Predictor(
+            cast(Segmenter, self._segmenter),
+            image,
+            grid,
+            policy=self._policy,
+            keep_clicked=self._keep_clicked,
+            cache_size=self._cache_size,
+        )
 
     @contextmanager
     def _request(self) -> Iterator[Callable[[], None]]:
@@ -307,20 +334,20 @@ class Session:
                 "expected a foreground click, a box or a mask before background clicks, got none; "
                 "click inside the structure first"
             )
-        asked, last = self._prompts(state), state.outcome
-        reframe = any(isinstance(p, Box) for p in checked)
-        window = predictor.framing.start_window(asked, last.window if last else None, state.mask, reframe=reframe)
-        previous = (last.logits, last.window) if last else None
-        answer = predictor.run(asked, window, previous=previous, check=check)
-        check()
-        limit = np.finfo(np.float16).max
-        outcome = Outcome(
-            window=answer.window,
-            logits=np.array(answer.prediction.logits[0], dtype=np.float32),
-            alternatives=np.clip(answer.prediction.logits, -limit, limit).astype(np.float16),
-            iou=np.array(answer.prediction.iou, dtype=np.float32),
+        newest = Prompts.from_index(
+            [p for p in checked if isinstance(p, Click)],
+            [p for p in checked if isinstance(p, Box)],
+            state.initial,
+            orientation=self._orientation,
+            shape=self._shape,
         )
-        return replace(state, mask=answer.mask, outcome=outcome)
+        mask, outcome = predictor.answer(self._prompts(state), state, newest=newest, check=check, report=self._report)
+        check()
+        return replace(state, mask=mask, outcome=outcome)
+
+    def _report(self, progress: Progress) -> None:
+        if self.on_progress is not None:
+            self.on_progress(progress)
 
     def _checked_mask(self, mask: ArrayLike) -> CroppedMask:
         """A mask (I, J, K) as canonical voxels. Raises ValueError when the shape differs from the image's."""
@@ -330,7 +357,7 @@ class Session:
         given = given if given.dtype == bool else given != 0
         return CroppedMask.from_crop(self._orientation.to_canonical(given), (0, 0, 0))
 
-    def _require_image(self) -> Predictor:
+    def _require_image(self) -> VolumePredictor:
         if self._predictor is None:
             raise RuntimeError("no image yet: call set_image first")
         return self._predictor
@@ -344,3 +371,7 @@ class Session:
         result = np.zeros(self._shape, dtype=bool)
         mask.paste_into(self._orientation.to_canonical(result))
         return result
+
+
+def _works_in_slices(segmenter: Segmenter | SliceSegmenter) -> bool:
+    return FAMILIES.get(segmenter.architecture) == CLICKS_2D

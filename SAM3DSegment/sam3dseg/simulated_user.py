@@ -21,21 +21,33 @@ def next_click(
     With `rng` any voxel of that region may be drawn instead: the less patient user that training needs.
     Raises ValueError when the shapes differ.
     """
+    place = next_place(reference, mask, rng=rng)
+    if place is None:
+        return None
+    i, j, k = place[0]
+    return Click((i, j, k), place[1])
+
+
+def next_place(
+    reference: NDArray[np.bool_], mask: NDArray[np.bool_] | None = None, *, rng: np.random.Generator | None = None
+) -> tuple[tuple[int, ...], bool] | None:
+    """`next_click` for any number of dimensions: index of the place and whether it is foreground, or None."""
     if mask is not None and mask.shape != reference.shape:
         raise ValueError(f"the mask must have the reference's shape {reference.shape}, not {mask.shape}")
     if mask is None or not mask.any():
-        return Click(_point(*_boxed(reference), rng), True) if reference.any() else None
+        return (_point(*_boxed(reference), rng), True) if reference.any() else None
     missed, spilled = _largest(reference & ~mask), _largest(mask & ~reference)
     if missed is not None and (spilled is None or missed[0].sum() >= spilled[0].sum()):
-        return Click(_point(*missed, rng), True)
-    return None if spilled is None else Click(_point(*spilled, rng), False)
+        return _point(*missed, rng), True
+    return None if spilled is None else (_point(*spilled, rng), False)
 
 
 def _boxed(region: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
     """A non-empty region cut to its bounding box, and the box's first voxel."""
     low, high = [], []
-    for axis in range(3):
-        filled = np.flatnonzero(region.any(axis=tuple(a for a in range(3) if a != axis)))
+    axes = range(region.ndim)
+    for axis in axes:
+        filled = np.flatnonzero(region.any(axis=tuple(a for a in axes if a != axis)))
         low.append(filled[0])
         high.append(filled[-1] + 1)
     return region[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], np.array(low)
@@ -53,15 +65,12 @@ def _largest(region: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.i
     return component, offset + inner
 
 
-def _point(
-    region: NDArray[np.bool_], offset: NDArray[np.int_], rng: np.random.Generator | None
-) -> tuple[int, int, int]:
+def _point(region: NDArray[np.bool_], offset: NDArray[np.int_], rng: np.random.Generator | None) -> tuple[int, ...]:
     """The deepest voxel of a region, or any voxel of it when `rng` is given, in image indices."""
     if rng is None:
-        depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1, 1:-1]
+        depth = ndimage.distance_transform_edt(np.pad(region, 1))[(slice(1, -1),) * region.ndim]
         index = np.unravel_index(depth.argmax(), region.shape)
     else:
         inside = np.argwhere(region)
         index = inside[rng.integers(len(inside))]
-    i, j, k = (int(value) for value in np.asarray(index) + offset)
-    return i, j, k
+    return tuple(int(value) for value in np.asarray(index) + offset)

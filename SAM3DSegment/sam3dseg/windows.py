@@ -11,6 +11,18 @@ from .geometry import Grid
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """A physical box in an image grid: canonical voxel coordinates of its middle, sample spacing and samples per axis.
+
+    Sample w of an axis lies at voxel `center + (w - (n - 1) / 2) * spacing_mm / image_spacing_mm`.
+    """
+
+    center: tuple[float, ...]
+    spacing_mm: tuple[float, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A physical cube in the canonical image grid.
 
@@ -21,6 +33,11 @@ class Window:
     center: tuple[float, ...]
     spacing_mm: float
     size: int = 128
+
+    @property
+    def block(self) -> Block:
+        """The cube as a box."""
+        return Block(self.center, (self.spacing_mm,) * 3, (self.size,) * 3)
 
     @property
     def extent_mm(self) -> float:

@@ -1,10 +1,11 @@
 """Latency and memory of the models on this machine, each as a share of the machine's float32 matrix-product rate.
 
-    python Testing/Benchmarks/latency.py [--models embedded sam_med3d] [--repeats 9] [--json OUT]
+    python Testing/Benchmarks/latency.py [--models embedded sam_med3d sam_vit_b] [--repeats 9] [--json OUT]
 
 Every row is measured in a process of its own: the matrix-product rate before and after, the image encoder and a click
-(prompt encoder and mask decoder) alone, and later clicks through a `Session`, from the prompt to the mask in the grid
-of the volume.  Medians.  Speed and memory do not depend on the weights: without a weights file, random ones are used.
+(prompt encoder and mask decoder) alone, and, for models of volumes, later clicks through a `Session`, from the prompt
+to the mask in the grid of the volume; for a model of slices, one slice of its own size.  Medians.  Speed and memory do
+not depend on the weights: without a weights file, random ones are used.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-VOLUMES = {"embedded": ["128x128x128", "512x512x300"], "sam_med3d": ["128x128x128"]}
-ARCHITECTURES = {"embedded": "compact", "sam_med3d": "sam_med3d_vit_b_ori"}
+VOLUMES = {"embedded": ["128x128x128", "512x512x300"], "sam_med3d": ["128x128x128"], "sam_vit_b": ["1024x1024"]}
+ARCHITECTURES = {"embedded": "compact", "sam_med3d": "sam_med3d_vit_b_ori", "sam_vit_b": "sam"}
 SIZE = 2048  # of the square matrices
 
 
@@ -51,9 +52,9 @@ def load(model: str) -> tuple[Any, str]:
     """Segmenter on the CPU, and where its weights come from."""
     import torch
 
+    from sam3dseg.checkpoint import Checkpoint
     from sam3dseg.models import build
-    from sam3dseg.placement import Placement
-    from sam3dseg.segmenter import TRAITS, TorchSegmenter, load_segmenter
+    from sam3dseg.segmenter import load_segmenter, segmenter_of
 
     if model == "embedded":
         try:
@@ -62,9 +63,8 @@ def load(model: str) -> tuple[Any, str]:
             print(f"random weights: {error}", file=sys.stderr)
     torch.manual_seed(0)
     architecture = ARCHITECTURES[model]
-    network = build(architecture)
-    traits = TRAITS[architecture]
-    return TorchSegmenter(network, architecture=architecture, traits=traits, placements=[Placement("cpu")]), "random"
+    checkpoint = Checkpoint(architecture, build(architecture).state_dict())
+    return segmenter_of(checkpoint, name=model, device="cpu"), "random"
 
 
 def counted_gflop(work: Callable[[], Any]) -> float:
@@ -82,24 +82,33 @@ def counted_gflop(work: Callable[[], Any]) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def measure_network(segmenter: Any, repeats: int) -> dict[str, float]:
-    """The encoder and a click with the previous logits, without preprocessing and pasting."""
+def network_work(segmenter: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Encoding, and a click with the previous logits, without preprocessing and pasting."""
     import numpy as np
 
     rng = np.random.default_rng(0)
+    labels = np.array([1, 1, 0])
+    if hasattr(segmenter, "image_size"):
+        picture = rng.normal(size=(3, *(segmenter.image_size,) * 2)).astype(np.float32)
+        places = {"points": np.array([[640.0, 600], [300, 400], [900, 200]]), "labels": labels}
+        embedding = segmenter.encode(picture)
+        previous = segmenter.decode(embedding, **places).logits[0]
+        return lambda: segmenter.encode(picture), lambda: segmenter.decode(embedding, **places, previous=previous)
     channels = 2 if segmenter.normalisation == "robust_rank" else 1
     window = rng.normal(size=(channels, *(segmenter.window_size,) * 3)).astype(np.float32)
-    points, labels = np.array([[64.0, 60, 70], [30, 40, 50], [90, 20, 10]]), np.array([1, 1, 0])
+    points = np.array([[64.0, 60, 70], [30, 40, 50], [90, 20, 10]])
     embedding = segmenter.encode(window)
     previous = segmenter.decode(embedding, points, labels, None).logits[0]
+    return lambda: segmenter.encode(window), lambda: segmenter.decode(embedding, points, labels, previous)
 
-    def click() -> Any:
-        return segmenter.decode(embedding, points, labels, previous)
 
+def measure_network(segmenter: Any, repeats: int) -> dict[str, float]:
+    """The encoder and a click alone."""
+    encode, click = network_work(segmenter)
     return {
-        "encode_gflop": counted_gflop(lambda: segmenter.encode(window)),
+        "encode_gflop": counted_gflop(encode),
         "click_gflop": counted_gflop(click),
-        "encode_s": median_seconds(lambda: segmenter.encode(window), repeats),
+        "encode_s": median_seconds(encode, repeats),
         "click_s": median_seconds(click, 2 * repeats),
     }
 
@@ -152,7 +161,9 @@ def work(model: str, volume: str, repeats: int) -> dict[str, Any]:
     row: dict[str, Any] = {"model": model, "volume": volume, "weights": weights, "device": segmenter.device_line}
     row |= measure_network(segmenter, repeats)
     between = matrix_rate(repeats)
-    row |= measure_session(segmenter, tuple(int(n) for n in volume.split("x")), repeats)
+    shape = tuple(int(n) for n in volume.split("x"))
+    if len(shape) == 3:
+        row |= measure_session(segmenter, shape, repeats)
     row["matrix_gflops"] = statistics.median([before, between, matrix_rate(repeats)])
     for stage in ("encode", "click"):
         row[f"{stage}_share"] = row[f"{stage}_gflop"] / row["matrix_gflops"] / row[f"{stage}_s"]
@@ -201,8 +212,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['encode_share']:.0%}",
             f"{1e3 * row['click_s']:.0f} ms ({row['click_gflop']:.1f} GFLOP)",
             f"{row['click_share']:.0%}",
-            f"{row['first_click_s']:.2f} s ({row['first_click_encodes']} encodes)",
-            f"{1e3 * row['later_click_s']:.0f} ms (n={row['later_clicks']})",
+            f"{row['first_click_s']:.2f} s ({row['first_click_encodes']} encodes)" if "first_click_s" in row else "",
+            f"{1e3 * row['later_click_s']:.0f} ms (n={row['later_clicks']})" if "later_click_s" in row else "",
             f"{row['peak_gb']:.2f} GB",
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -183,7 +183,7 @@ def weights_file(path: Path, kind: str) -> None:
         content[-10] ^= 1
         path.write_bytes(content)
     elif kind == "of another architecture":
-        torch.save({"image_encoder.patch_embed.proj.weight": torch.zeros(1).expand(768, 3, 16, 16)}, path)
+        torch.save({"conv1.weight": torch.zeros(1).expand(64, 3, 7, 7)}, path)
     else:
         torch.save({"model_state_dict": RunsCode(f"touch {path.with_name('witness')}")}, path)
 
@@ -193,7 +193,7 @@ def weights_file(path: Path, kind: str) -> None:
     [
         ("cut off", "w.safetensors", "w.safetensors is damaged, incomplete or no weights file"),
         ("corrupted", "w.safetensors", "do not match their checksum"),
-        ("of another architecture", "w.pth", "w.pth holds weights of a 2D SAM"),
+        ("of another architecture", "w.pth", "w.pth holds 1 unknown tensors: expected SAM-Med3D"),
         ("that run code", "w.pth", "was refused"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import pickle
 
@@ -14,7 +15,14 @@ torch = pytest.importorskip("torch")
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from sam3dseg.checkpoint import Checkpoint, build_network, load_checkpoint, save_checkpoint  # noqa: E402
+from sam3dseg.checkpoint import (  # noqa: E402
+    Checkpoint,
+    build_network,
+    load_checkpoint,
+    require_family,
+    save_checkpoint,
+)
+from sam3dseg.families import CLICKS_2D, CLICKS_3D  # noqa: E402
 from sam3dseg.models import build  # noqa: E402
 
 SMALL = {
@@ -38,11 +46,15 @@ def saved(tmp_path, weights):
     return path
 
 
-def sam_med3d_weights(**config):
+def weights_of(architecture, **config):
     """All keys and shapes, each backed by one stored number, so that the file stays small."""
     with torch.device("meta"):
-        shapes = {name: value.shape for name, value in build("sam_med3d_vit_b_ori", **config).state_dict().items()}
+        shapes = {name: value.shape for name, value in build(architecture, **config).state_dict().items()}
     return {name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}
+
+
+def sam_med3d_weights(**config):
+    return weights_of("sam_med3d_vit_b_ori", **config)
 
 
 def refuse(path, match):
@@ -123,6 +135,39 @@ def test_plain_safetensors_are_recognised_by_their_keys(tmp_path):
     assert load_checkpoint(path).architecture == "compact"
 
 
+@pytest.mark.parametrize(
+    ("name", "variant", "preprocessing"),
+    [
+        ("sam_vit_b_01ec64.pth", "vit_b", "sam"),
+        ("MedSAM_vit_b.pth", "vit_b", "medsam"),
+        ("sam_vit_l_0b3195.pth", "vit_l", "sam"),
+        ("sam_vit_h_4b8939.pth", "vit_h", "sam"),
+    ],
+)
+def test_released_files_of_sam_and_medsam(tmp_path, caplog, name, variant, preprocessing):
+    torch.save(weights_of("sam", variant=variant), tmp_path / name)
+    with caplog.at_level(logging.INFO):
+        checkpoint = load_checkpoint(tmp_path / name)
+    assert checkpoint.architecture == "sam"
+    assert checkpoint.config == {"variant": variant, "preprocessing": preprocessing}
+    assert f"{name}: SAM with the preprocessing of {preprocessing}" in caplog.text
+    build_network(checkpoint)
+
+
+def test_a_model_of_another_family_is_named_with_its_command():
+    require_family("sam", "sam-vit-b", CLICKS_3D, CLICKS_2D)
+    require_family(Checkpoint("compact", {}), "embedded", CLICKS_3D)
+    words = r"sam-vit-b is a model for clicks in slices \('sam'\): expected one for clicks in 3D"
+    with pytest.raises(ValueError, match=words):
+        require_family("sam", "sam-vit-b", CLICKS_3D)
+    with pytest.raises(ValueError, match="mine is a model for clicks in 3D .* expected one for clicks in slices"):
+        require_family(Checkpoint("compact", {}), "mine", CLICKS_2D)
+    with pytest.raises(ValueError, match="for proposals .* clicks in 3D or clicks in slices; .*sam3dseg propose"):
+        require_family("sam_3d", "mine", CLICKS_3D, CLICKS_2D)
+    with pytest.raises(ValueError, match="mine is of architecture 'unet': expected one of"):
+        require_family("unet", "mine", CLICKS_2D)
+
+
 class RunsCode:
     """Pickles into a call of os.system."""
 
@@ -187,9 +232,9 @@ def test_text_and_folder_and_nothing(tmp_path):
 
 
 def test_other_architectures_are_named(tmp_path):
-    path = tmp_path / "sam_vit_b.pth"
-    torch.save({"image_encoder.patch_embed.proj.weight": torch.zeros(1).expand(768, 3, 16, 16)}, path)
-    refuse(path, "sam_vit_b.pth holds weights of a 2D SAM: expected SAM-Med3D")
+    path = tmp_path / "sam_of_16_pixels.pth"
+    torch.save({"image_encoder.patch_embed.proj.weight": torch.zeros(1).expand(384, 3, 16, 16)}, path)
+    refuse(path, "sam_of_16_pixels.pth holds 1 unknown tensors: expected SAM-Med3D .* SAM ViT-B, -L or -H")
     torch.save({"fc.weight": torch.zeros(3), "fc.bias": torch.zeros(3)}, path)
     refuse(path, "holds 2 unknown tensors")
     torch.save([torch.zeros(3)], path)

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam3dseg.imageio import Image
-from sam3dseg.outputs import Outputs
+from sam3dseg.imageio import Image, read_image
+from sam3dseg.outputs import LabelOutputs, Outputs
 from sam3dseg.prompts import Click, Request
+from sam3dseg.segmentation_file import segments_of
+from sam3dseg.structures import StructureClass
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_files_are_named_in_the_order_of_their_kinds(tmp_path, image):
 
 
 def test_a_file_that_cannot_be_written_does_not_lose_the_others(tmp_path, image, monkeypatch):
-    def full(*_args):
+    def full(*_args, **_options):
         raise PermissionError("cannot write s.ply: permission denied")
 
     monkeypatch.setattr("sam3dseg.outputs.write_surface", full)
@@ -67,3 +69,55 @@ def test_a_full_disk_names_the_first_file_and_writes_none(tmp_path, image, monke
 
 def _full_disk(*_args):
     raise OSError(28, "No space left on device")
+
+
+STRUCTURES = [
+    StructureClass("Left/right", (1, 0, 0)),
+    StructureClass("Empty", (0, 1, 0)),
+    StructureClass("腫瘍", (0, 0, 1)),
+]
+
+
+@pytest.fixture
+def labels(image):
+    labels = np.zeros(image.shape, np.uint8)
+    labels[1:3, 2:5, 3:6], labels[3:5, 2:5, 3:6] = 1, 3
+    return labels
+
+
+def test_proposals_become_a_label_map_segments_and_surfaces(tmp_path, image, labels):
+    outputs = LabelOutputs(
+        (tmp_path / "l.nii.gz", tmp_path / "l.seg.nrrd"), (tmp_path / "s.stl",), (tmp_path / "p.png",)
+    )
+    outputs.check()
+    written = outputs.write(image, labels, STRUCTURES)
+    names = ["l.nii.gz", "l.seg.nrrd", "s-Left_right.stl", "s-腫瘍.stl", "p.png"]
+    assert [path.name for path in written] == names
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
+    np.testing.assert_array_equal(read_image(tmp_path / "l.nii.gz").array_ijk, labels)
+    segments = segments_of(tmp_path / "l.seg.nrrd")
+    assert [(s.name, s.color, s.label) for s in segments] == [
+        (s.name, tuple(s.color), n) for n, s in enumerate(STRUCTURES, start=1)
+    ]
+
+
+def test_only_the_wanted_structures_are_written(tmp_path, image, labels):
+    outputs = LabelOutputs((tmp_path / "l.seg.nrrd",), (tmp_path / "s.stl",), only=("腫瘍",))
+    assert [path.name for path in outputs.write(image, labels, STRUCTURES)] == ["l.seg.nrrd", "s.stl"]
+    assert [s.name for s in segments_of(tmp_path / "l.seg.nrrd")] == ["腫瘍"]
+    assert set(np.unique(read_image(tmp_path / "l.seg.nrrd").array_ijk)) == {0, 3}
+    with pytest.raises(ValueError, match="no structure 'Liver' in this model: expected one of Left/right, Empty, 腫瘍"):
+        LabelOutputs(only=("Liver",)).kept(STRUCTURES)
+
+
+def test_structures_of_the_same_file_name_are_numbered(tmp_path, image, labels):
+    structures = [StructureClass(name, (1, 1, 1)) for name in ("a b", "c", "a/b")]
+    written = LabelOutputs(surfaces=(tmp_path / "s.stl",)).write(image, labels, structures)
+    assert [path.name for path in written] == ["s-1.stl", "s-3.stl"]
+
+
+def test_nothing_found_is_said_and_nothing_written(tmp_path, image, labels):
+    outputs = LabelOutputs((tmp_path / "l.nii.gz",), only=("Empty",))
+    with pytest.raises(ValueError, match="nothing was found, and nothing written: expected Empty in image"):
+        outputs.write(image, labels, STRUCTURES)
+    assert not os.listdir(tmp_path)

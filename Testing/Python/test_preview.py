@@ -9,6 +9,7 @@ from matplotlib.image import imread
 from sam3dseg.imageio import Image
 from sam3dseg.preview import write_preview
 from sam3dseg.prompts import Box, Click
+from sam3dseg.structures import StructureClass
 
 
 def volume(mask: np.ndarray, direction: np.ndarray | None = None, spacing=(1.0, 1.0, 2.0)) -> Image:
@@ -68,6 +69,22 @@ def test_odd_images_still_give_a_picture(tmp_path, kind):
     image = Image(array, (1.0, 1.0, 1.0), np.eye(3), np.zeros(3))
     write_preview(tmp_path / "p.png", image, mask)
     assert imread(tmp_path / "p.png").shape[:2] == (1600, 1600)
+
+
+def test_every_structure_has_its_colour_and_name(tmp_path, make_ellipsoid):
+    shape = (60, 70, 30)
+    labels = make_ellipsoid(shape, (20, 35, 15), (10, 12, 6)).astype(np.uint8)
+    labels[make_ellipsoid(shape, (42, 35, 15), (9, 12, 6))] = 3
+    structures = [StructureClass(name, rgb) for name, rgb in (("a", (1, 0, 0)), ("b", (0, 1, 0)), ("c", (0, 0, 1)))]
+    write_preview(tmp_path / "p.png", volume(labels > 0), labels, structures=structures)
+    picture = imread(tmp_path / "p.png")[..., :3]
+    for color, there in (((1, 0, 0), True), ((0, 1, 0), False), ((0, 0, 1), True)):
+        contour = (np.abs(picture - color).max(axis=2) < 0.1)[:800, :800].sum()
+        assert (contour > 200) == there, color
+        legend = (np.abs(picture - color).max(axis=2) < 0.1)[1560:].sum()
+        assert (legend > 5) == there, color
+    skin = picture[850:1500, 820:1580].astype(float)
+    assert ((skin[..., 0] > skin[..., 2] + 0.2).mean()) > 0.02 and ((skin[..., 2] > skin[..., 0] + 0.2).mean()) > 0.02
 
 
 def test_another_shape_is_refused(tmp_path):

@@ -122,7 +122,7 @@ def test_slicer_s_tags_are_replayed(run, file, tmp_path, image, make_segmenter):
     from sam3dseg.imageio import write_mask
     from sam3dseg.masks import CroppedMask
     from sam3dseg.promptfiles import segment_metadata
-    from SAM3DSegmentLib.Editor.EditorData import Group, PlacedBox, PlacedClick, Step
+    from SAM3DSegmentLib.Editor.EditorData import Answerer, Group, PlacedBox, PlacedClick, Step
     from SAM3DSegmentLib.Editor.PromptStore import Kept, asText, fromText
 
     def placed(prompt):
@@ -138,7 +138,7 @@ def test_slicer_s_tags_are_replayed(run, file, tmp_path, image, make_segmenter):
     session.choose(1)
     mask = session.add_many(TOGETHER)
     groups = (Group((placed(BEFORE),), 1), Group(tuple(placed(prompt) for prompt in TOGETHER)))
-    kept = Kept(Step("a", groups, CroppedMask.from_crop(start, (0, 0, 0)), answer="b"), "c", "d", "embedded")
+    kept = Kept(Step("a", groups, CroppedMask.from_crop(start, (0, 0, 0)), answer="b"), "c", "d", Answerer("embedded"))
     text = asText(kept)
     metadata = segment_metadata(mask, name="S", prompts=text, initial=start)
     write_mask(tmp_path / "slicer.seg.nrrd", mask, image, metadata=metadata)
@@ -146,4 +146,5 @@ def test_slicer_s_tags_are_replayed(run, file, tmp_path, image, make_segmenter):
     np.testing.assert_array_equal(read_mask(tmp_path / "m.seg.nrrd", image), mask)
     back = fromText(text, kept.step.initial.as_text())
     assert [(set(g.prompts), g.chosen) for g in back.step.groups] == [(set(g.prompts), g.chosen) for g in groups]
-    assert back.step.initial == kept.step.initial and (back.content, back.image, back.model) == ("c", "d", "embedded")
+    assert back.step.initial == kept.step.initial
+    assert (back.content, back.image, back.model) == ("c", "d", kept.model)

@@ -90,7 +90,7 @@ def test_embedding(reference, vectors):
 
 
 def test_dense_positions(reference, vectors):
-    grid = reference.network.prompt_encoder.pe_layer.grid()[0].T.reshape(384, 8, 8, 8)
+    grid = reference.network.prompt_encoder.positions()[0].T.reshape(384, 8, 8, 8)
     close(grid[::16, ::2, ::2, ::2], vectors["dense_pe_sub"], LOGIT)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam3dseg.prompts import Click
-from sam3dseg.simulated_user import next_click
+from sam3dseg.simulated_user import next_click, next_place
 
 
 def test_first_click_is_the_deepest_voxel(make_ellipsoid):
@@ -75,3 +75,15 @@ def test_an_impatient_user_clicks_anywhere_in_the_error(make_ellipsoid):
 def test_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"\(4, 4, 4\), not \(4, 4, 5\)"):
         next_click(np.ones((4, 4, 4), bool), np.ones((4, 4, 5), bool))
+
+
+def test_in_a_picture_it_is_the_same_user():
+    reference, mask = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    reference[2:9, 3:10] = True
+    assert next_place(reference) == ((5, 6), True)
+    mask[2:9, 3:10] = True
+    mask[12:17, 20:25] = True
+    assert next_place(reference, mask) == ((14, 22), False)
+    assert next_place(reference, reference) is None
+    places = {next_place(reference, rng=np.random.default_rng(seed))[0] for seed in range(8)}
+    assert len(places) > 4 and all(reference[place] for place in places)

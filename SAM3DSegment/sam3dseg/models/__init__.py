@@ -1,8 +1,9 @@
 """The networks, by architecture name.
 
-Every network has `encode_image(x)`, `encode_prompts(points, labels, mask_logits)` and
-`decode_masks(embedding, sparse, dense, *, multimask)`; points are window voxel coordinates in tensor index order,
-labels 1 foreground, 0 background, -1 no point.
+Every promptable network has `encode_image(x)`, `encode_prompts(points, labels, ...)` and
+`decode_masks(embedding, sparse, dense, *, multimask)`; labels are 1 foreground, 0 background, -1 no point.  In 3D the
+points are window voxel coordinates in tensor index order and `mask_logits` follows; in 2D they are (x, y) in pixels of
+the square, and `boxes` and `mask_logits` follow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+
+from ..families import CLICKS_2D, CLICKS_3D, FAMILIES, PROPOSALS
 
 
 def _sam_med3d(**config: Any) -> nn.Module:
@@ -25,7 +28,26 @@ def _compact(**config: Any) -> nn.Module:
     return CompactNet(**config)
 
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {"sam_med3d_vit_b_ori": _sam_med3d, "compact": _compact}
+def _sam(**config: Any) -> nn.Module:
+    from .sam import Sam
+
+    return Sam(**config)
+
+
+def _sam_3d(**config: Any) -> nn.Module:
+    from .sam_3d import Sam3D
+
+    return Sam3D(**config)
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "sam_med3d_vit_b_ori": _sam_med3d,
+    "compact": _compact,
+    "sam": _sam,
+    "sam_3d": _sam_3d,
+}
+
+__all__ = ["BUILDERS", "CLICKS_2D", "CLICKS_3D", "FAMILIES", "PROPOSALS", "build"]
 
 
 def build(name: str, **config: Any) -> nn.Module:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .attention import GRID
 from .image_encoder import SamMed3DImageEncoder
-from .mask_decoder import SamMed3DMaskDecoder
-from .prompt_encoder import SamMed3DPromptEncoder
+from .mask_decoder import MaskDecoder
+from .prompt_encoder import PromptEncoder
 
 DIM = 384  # channels between the three parts
 POINT_KINDS = 2  # background, foreground
@@ -23,8 +24,8 @@ class SamMed3D(nn.Module):
         self.image_encoder = SamMed3DImageEncoder(
             dim=768, depth=12, heads=12, window=14, global_blocks=(2, 5, 8, 11), out=DIM
         )
-        self.prompt_encoder = SamMed3DPromptEncoder(DIM, point_kinds)
-        self.mask_decoder = SamMed3DMaskDecoder(DIM)
+        self.prompt_encoder = PromptEncoder(DIM, point_kinds, axes=3, grid=GRID)
+        self.mask_decoder = MaskDecoder(DIM, axes=3)
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Normalised window (B, 1, 128, 128, 128) -> embedding (B, 384, 8, 8, 8)."""
@@ -46,6 +47,5 @@ class SamMed3D(nn.Module):
 
         multimask None gives all four masks (the single one first), False the single one, True the three alternatives.
         """
-        masks = slice(None) if multimask is None else slice(1, None) if multimask else slice(0, 1)
-        position = self.prompt_encoder.pe_layer.grid()
-        return self.mask_decoder(embedding, position, sparse, dense, masks=masks)
+        position = self.prompt_encoder.positions()
+        return self.mask_decoder(embedding, position, sparse, dense, multimask=multimask)
