@@ -84,7 +84,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """Stay active while a box is placed: the default would leave the effect."""
 
     def updateGUIFromMRML(self) -> None:
-        self.controller.refresh()
+        self.controller.onParametersChanged()
 
     def updateMRMLFromGUI(self) -> None:
         """Every widget writes its parameter when it is changed."""

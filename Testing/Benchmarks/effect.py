@@ -139,7 +139,7 @@ def watched(chain: Any) -> Stopwatch:
     logic, controller = chain.logic, chain.controller
     ports = importlib.import_module("SAM3DSegmentLib.Editor.EditPorts")
     watch.watch("engine", logic._engine, "run")
-    watch.watch("answer", logic, "_onAnswer")
+    watch.watch("answer", logic._runner, "_onAnswer")
     watch.watch("undo", ports.EffectPort, "saveUndo")
     watch.watch("apply", ports.EffectPort, "apply")
     watch.watch("tag", logic._store, "write")

@@ -18,7 +18,7 @@ from slicer_host.fixtures import editing, makeEditing, scene  # noqa: E402, F401
 
 from SAM3DSegmentLib.Editor.EditorData import LogicError  # noqa: E402
 from SAM3DSegmentLib.Editor.EditorLogic import EditorLogic, sharedLogic  # noqa: E402
-from SAM3DSegmentLib.Editor.InferenceEngine import EngineError  # noqa: E402
+from SAM3DSegmentLib.Editor.EngineLoading import EngineError  # noqa: E402
 
 FIRST, SECOND = (14, 20, 18), (34, 24, 22)
 ENGINE_WITH_TORCH = ("sam3dseg.placement", "sam3dseg.segmenter", "sam3dseg.checkpoint")

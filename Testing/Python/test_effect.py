@@ -81,7 +81,7 @@ def test_logic_is_asked_for_at_the_first_activation_only(bench):
         bench.activate()
         bench.deactivate()
     assert asked == [1]
-    assert bench.logic.models == [("embedded", "auto")]
+    assert bench.logic.models == [("embedded", "auto", None)]
 
 
 def test_a_request_that_runs_when_the_effect_is_left_is_still_polled(bench):

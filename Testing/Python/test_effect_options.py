@@ -11,7 +11,7 @@ pytest.importorskip("slicer")
 
 from slicer_host.effect_bench import EffectBench  # noqa: E402
 
-from sam3dseg.session import Timing  # noqa: E402
+from sam3dseg.session import Progress, Timing  # noqa: E402
 
 
 @pytest.fixture
@@ -42,6 +42,28 @@ def test_status_line_says_what_how_long_where_and_how_much_memory(bench):
 def test_status_line_without_encoding(bench):
     options = show(bench, text="x", timing=Timing(decode_s=0.2, decodes=1))
     assert options.statusLabel.text == "x · 0.20 s"
+
+
+def test_status_line_says_how_far_it_is_and_what_there_is_to_say(bench):
+    timing = Timing(encode_s=1.0, decode_s=0.2, paste_s=0.05, encodes=1, decodes=1)
+    options = show(bench, text="Segmenting…", timing=timing, deviceLine="CPU", progress=Progress(12, None, "slice 34"))
+    assert options.statusLabel.text == "Segmenting… · slice 34, 12 done · CPU"
+    show(bench, text="Proposing…", progress=Progress(3, 8, "encoding"))
+    assert options.statusLabel.text == "Proposing… · encoding, 3 of 8"
+    show(bench, text="Predicted IoU 0.91", notices=("stopped at slice 40",))
+    assert options.statusLabel.text == "Predicted IoU 0.91\nstopped at slice 40"
+
+
+def test_progress_changes_the_status_line_and_nothing_else(bench, monkeypatch):
+    bench.logic.status = bench.data.Status(text="Segmenting…", progress=Progress(1, None, "slice 34"), length=7)
+    monkeypatch.setattr(bench.controller, "refresh", lambda: pytest.fail("refreshed"))
+    bench.logic.tell("progress", None)
+    assert bench.options.statusLabel.text == "Segmenting… · slice 34, 1 done"
+    monkeypatch.undo()
+    bench.deactivate()
+    bench.logic.status = bench.data.Status(text="unseen")
+    bench.logic.tell("progress", None)
+    assert bench.options.statusLabel.text != "unseen"
 
 
 def test_candidates_are_stepped_through_round_and_round(bench):
@@ -170,7 +192,7 @@ def test_missing_torch_has_its_button(bench, installed, retries):
 def test_another_model_is_handed_to_the_logic(bench):
     row = bench.controller.modelSelector.deviceBox.findData("cpu")
     bench.controller.modelSelector._onDevice(row)
-    assert bench.logic.models == [("embedded", "auto"), ("embedded", "cpu")]
+    assert bench.logic.models == [("embedded", "auto", None), ("embedded", "cpu", None)]
 
 
 def test_every_button_has_a_tooltip(bench):

@@ -145,6 +145,15 @@ def test_an_own_file_is_added_and_taken_off_the_list(bench, tmp_path):
     assert bench.manager.current.key == "embedded"
 
 
+def test_a_model_that_proposes_is_listed_and_cannot_be_used_for_clicks(bench, tmp_path):
+    path = tmp_path / "organs.safetensors"
+    save_file({"a": np.zeros(4, np.float32)}, path, {"architecture": "sam_3d"})
+    bench.file = str(path)
+    bench.manager.addButton.click()
+    assert "proposes whole segments" in bench.manager.detailsLabel.text
+    assert buttons(bench.manager) == {"remove", "add"}
+
+
 def test_an_adapter_says_what_it_is(bench, tmp_path):
     path = tmp_path / "mine.safetensors"
     card = {"licence": "CC-BY-4.0", "data": [{"name": "40 livers"}], "metrics": {"Dice after 1 click": 0.8612}}

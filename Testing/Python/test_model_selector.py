@@ -145,6 +145,28 @@ def test_an_own_file_is_listed_and_chosen(bench, tmp_path):
     assert box.itemText(box.currentIndex) == "mine.safetensors"
 
 
+def test_an_own_file_that_proposes_is_kept_for_the_row_propose_and_said_so(bench, tmp_path):
+    path = tmp_path / "organs.safetensors"
+    save_file({"a": np.zeros(4, np.float32)}, path, {"architecture": "sam_3d"})
+    bench.file = str(path)
+    bench.selector.fileButton.click()
+    assert "organs.safetensors proposes" in bench.selector.noteLabel.text and bench.selector.noteLabel.visible
+    assert "row Propose" in bench.selector.noteLabel.text and bench.errors == []
+    assert bench.changes == [] and bench.shown == "embedded" and bench.selector.modelBox.findData(str(path)) < 0
+    assert [model.key for model in bench.store.proposers()] == [str(path)]
+    bench.choose("embedded")
+    assert not bench.selector.noteLabel.visible
+
+
+def test_the_family_of_the_chosen_model_is_known(bench, tmp_path):
+    assert bench.selector.family == "clicks in 3D"
+    path = tmp_path / "mine.safetensors"
+    save_file({"a": np.zeros(4, np.float32)}, path, {"architecture": "sam"})
+    bench.file = str(path)
+    bench.selector.fileButton.click()
+    assert bench.selector.family == "clicks in slices"
+
+
 def test_a_wrong_own_file_is_refused_in_one_line(bench, tmp_path):
     bench.selector.fileButton.click()  # the dialog was closed without a choice
     page = tmp_path / "page.pth"

@@ -257,6 +257,22 @@ def test_own_files_are_remembered_over_restarts(tmp_path):
     assert (found.title, found.weights.architecture) == ("mine.safetensors", "compact")
 
 
+def test_a_model_that_proposes_is_none_for_clicks(tmp_path):
+    settings = MemorySettings()
+    store = ModelStore(settings)
+    path = tmp_path / "organs.safetensors"
+    save_file({"a": np.zeros(4, np.float32)}, path, {"architecture": "sam_3d"})
+    key = store.addOwn(path).key
+    assert [model.key for model in store.proposers()] == [key]
+    assert key not in [model.key for model in store.clickModels()]
+    with pytest.raises(ValueError, match="organs.safetensors proposes whole segments and takes no clicks"):
+        store.select(key)
+    settings.setValue("SAM3DSegment/model", key)  # as an earlier file of that name had been chosen
+    assert store.selected == "embedded"
+    path.unlink()
+    assert store.proposers() == ()
+
+
 def test_an_own_file_that_is_gone_stays_listed_and_is_not_used(tmp_path):
     store = ModelStore()
     key = store.addOwn(ownFile(tmp_path)).key

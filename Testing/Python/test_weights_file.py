@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from sam3dseg.families import FAMILIES
 from SAM3DSegmentLib.Models.Model import WEIGHTS_FOLDER
 from SAM3DSegmentLib.Models.WeightsFile import inspectWeights
 
@@ -94,3 +95,26 @@ def test_what_is_no_weights_file_is_refused(tmp_path, content):
 def test_a_missing_file_names_its_place(tmp_path):
     with pytest.raises(ValueError, match="no weights file at"):
         inspectWeights(tmp_path / "gone.pth")
+
+
+SAM, SAM_MED3D = ["rel_pos_h", "rel_pos_w"], ["rel_pos_d", "rel_pos_h", "rel_pos_w"]
+
+
+@pytest.mark.parametrize(("parts", "family"), [(SAM, "clicks in slices"), (SAM_MED3D, "clicks in 3D"), ([], "")])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_published_checkpoint_is_told_by_its_names(tmp_path, parts, family, suffix):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / f"published.{suffix}"
+    names = ["image_encoder.patch_embed.proj.weight", *(f"image_encoder.blocks.0.attn.{part}" for part in parts)]
+    if suffix == "pth":
+        torch.save({"model_state_dict": {f"module.{name}": torch.zeros(2) for name in names}}, path)
+    else:
+        save_file({name: np.zeros(2, np.float32) for name in names}, path)
+    assert inspectWeights(path).family == family
+
+
+def test_the_family_is_that_of_the_architecture(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    for architecture, family in FAMILIES.items():
+        save_file({"a": np.zeros(2, np.float32)}, path, {"architecture": architecture})
+        assert inspectWeights(path).family == family

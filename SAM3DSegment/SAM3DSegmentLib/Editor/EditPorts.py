@@ -35,6 +35,9 @@ class EditPort(Protocol):
     def apply(self, image: Any, mode: str) -> None:
         """Write a vtkOrientedImageData (0 and 1) in the segmentation's geometry; mode is "add" or "remove"."""
 
+    def forSegment(self, segmentId: str) -> EditPort:
+        """A port for another segment of the same segmentation."""
+
 
 class LogicPort:
     """A port over vtkSlicerSegmentEditorLogic."""
@@ -63,6 +66,9 @@ class LogicPort:
         kind = {"add": self._logic.ModificationModeAdd, "remove": self._logic.ModificationModeRemove}[mode]
         with _selected(self._logic.GetSegmentEditorNode(), self.segmentId):
             self._logic.ModifySegmentByLabelmap(self.segmentationNode, self.segmentId, image, kind, False, False)
+
+    def forSegment(self, segmentId: str) -> LogicPort:
+        return LogicPort(self._logic, self.segmentationNode, segmentId)
 
 
 class EffectPort:
@@ -96,6 +102,9 @@ class EffectPort:
         kind = {"add": modes.ModificationModeAdd, "remove": modes.ModificationModeRemove}[mode]
         with _selected(self.scriptedEffect.parameterSetNode(), self.segmentId):
             self.scriptedEffect.modifySegmentByLabelmap(self.segmentationNode, self.segmentId, image, kind)
+
+    def forSegment(self, segmentId: str) -> EffectPort:
+        return EffectPort(self.scriptedEffect, self.segmentationNode, segmentId)
 
 
 @contextmanager

@@ -1,13 +1,29 @@
-"""The values that the editor's parts exchange: targets, prompts, requests, steps and status."""
+"""The values that the editor's parts exchange: models, targets, prompts, requests, steps and status."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from sam3dseg.slice_options import SliceOptions
+
 from .EditPorts import EditPort
 
 Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """What a mask depends on besides its prompts: the model's name or path, and the SliceOptions of a model of slices.
+
+    slices None is for models that answer in 3D, and for the engine's defaults.
+    """
+
+    name: str = "embedded"
+    slices: SliceOptions | None = None
+
+
+Model = tuple[Answerer, str]  # and the device, on which no mask depends
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,8 @@ class Group:
 class Step:
     """What is known of one step of a segment's history, in the order of the engine's own history.
 
-    initial: the engine's CroppedMask that the groups started from, or None; hint is in the volume's own RAS mm.
+    initial: the engine's CroppedMask that the groups started from, or None; hint is in the volume's own RAS mm;
+    notices: what the engine has to say of the answer.
     """
 
     uid: str = ""
@@ -66,6 +83,7 @@ class Step:
     chosen: int = 0
     hint: Triple | None = None
     answer: str = ""
+    notices: tuple[str, ...] = ()
 
     @property
     def clicks(self) -> tuple[PlacedClick, ...]:
@@ -74,7 +92,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Status:
-    """What the options frame shows of a segment. hintRas and prompts are in world RAS mm, deviceBytes in bytes."""
+    """What the options frame shows of a segment. hintRas and prompts are in world RAS mm, deviceBytes in bytes.
+
+    progress: the engine's Progress of what runs for it, or None; notices as in Step.
+    """
 
     text: str = ""
     predictedIou: float | None = None
@@ -87,6 +108,8 @@ class Status:
     deviceBytes: int = 0
     hintRas: Triple | None = None
     prompts: tuple[Prompt, ...] = ()
+    progress: Any | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,11 +130,21 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Proposed:
+    """What a model proposed: the segments in the order of its classes, and the names of those that it found nowhere."""
+
+    target: Target
+    segmentIds: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Ask:
     """One request in the queue.
 
     kind: "add" (prompts), "move" (value: index, PlacedClick), "delete" or "flip" (value: index), "choose" (value:
-    index), "show" (value: position), "replay", or "restart" (value: what it is called).
+    index), "show" (value: position), "replay", "restart" (value: what it is called), or "propose" (value: the model's
+    name or path), which is for all segments of the target's segmentation.
     """
 
     kind: str

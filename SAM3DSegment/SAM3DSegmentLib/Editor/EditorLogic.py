@@ -7,19 +7,24 @@ thread. PyTorch is loaded by the first request, on the worker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .EditorData import Ask, LogicError, PlacedBox, Prompt, Status, Target, Written, keyOf
-from .InferenceEngine import Answer, EngineError, Ground, InferenceEngine, Job
+from sam3dseg.slice_options import SliceOptions
+
+from .EditorData import Answerer, Ask, LogicError, Model, PlacedBox, Prompt, Proposed, Status, Target, Written, keyOf
+from .InferenceEngine import Ground, InferenceEngine, Job
 from .InferenceWorker import InferenceWorker
 from .PromptStore import PromptStore
+from .ProposalEngine import ProposalEngine
+from .ProposalWriter import ProposalWriter, planProposal
 from .RequestPlanner import Place, RequestPlanner, sourceOf
-from .RequestQueue import RequestQueue, Running
+from .RequestQueue import Running
+from .RequestRunner import RequestRunner
 from .SceneWatch import SceneWatch
 from .SegmentContent import SegmentReader
 from .SegmentTrack import Tracks
-from .SegmentWriter import SegmentWriter, StaleAnswer, checkReach
+from .SegmentWriter import SegmentWriter, checkReach
 from .StatusReport import statusAt
 
 log = logging.getLogger(__name__)
@@ -32,24 +37,33 @@ Listener = Callable[[str, "Target | None"], None]
 class EditorLogic:
     """Listeners get an event and its target.
 
-    "changed" is for mask, prompts or status, "written" for `lastWritten`, "failed" for `lastError`. Everything is
-    called from one thread.
+    "changed" is for mask, prompts or status, "progress" for the status alone, "written" for `lastWritten`, "proposed"
+    for `lastProposed`, "failed" for `lastError`. Everything is called from one thread.
     """
 
-    def __init__(self, *, engine: InferenceEngine | None = None, worker: InferenceWorker | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        engine: InferenceEngine | None = None,
+        proposals: ProposalEngine | None = None,
+        worker: InferenceWorker | None = None,
+    ) -> None:
         self._engine = engine or InferenceEngine()
+        self._proposals = proposals or ProposalEngine()
         self._worker = worker or InferenceWorker()
         self._tracks, self._reader, self._store = Tracks(), SegmentReader(), PromptStore()
         self._planner = RequestPlanner(self._tracks, self._reader, self._store)
         self._writer = SegmentWriter(self._tracks, self._reader, self._store)
+        self._proposalWriter = ProposalWriter(self._reader, self._store)
         self._watch = SceneWatch(self._onChanged, self._onRemoved, self._onClosed)
-        self._model = ("embedded", "auto")
-        self._queue = RequestQueue()
+        self._model: Model = (Answerer(), "auto")
+        self._runner = RequestRunner(self._worker, start=self._start, emit=self._emit)
+        self._queue = self._runner.queue
         self._preparing: Job | None = None
         self._listeners: list[Listener] = []
-        self._isWriting = self.isClosed = False
-        self.lastError: LogicError | None = None
+        self.isClosed = False
         self.lastWritten: Written | None = None
+        self.lastProposed: Proposed | None = None
 
     # Requests
 
@@ -116,6 +130,17 @@ class EditorLogic:
         self._planner.plan(Ask("replay", target), self._model)
         self._ask(Ask("replay", target))
 
+    def propose(self, target: Target, nameOrPath: str) -> None:
+        """Fill segments with all structures that a model knows, one each, in the target's segmentation.
+
+        Raises ValueError for a volume that cannot be used, and while a proposal for this segmentation is on its way.
+        """
+        ask = Ask("propose", target, value=str(nameOrPath))
+        planProposal(ask, self._model[1])
+        if any(other.kind == "propose" for other in self._queue.asksFor(target)):
+            raise ValueError("a proposal is on its way already: wait for it, or cancel it")
+        self._ask(ask)
+
     def prepare(self, target: Target, ras: Sequence[float]) -> None:
         """Encode ahead what a first click at a world point needs, when there is nothing else to do."""
         if self._worker.isBusy or self._queue.isBusy:
@@ -127,22 +152,20 @@ class EditorLogic:
             return  # nothing there to prepare
         if place.step.groups:
             return
-        job = Job(sourceOf(place), self._model, Ground(), lambda desk: desk.prepare(voxel))
+        job = Job(sourceOf(place.geometry), self._model, Ground(), lambda desk: desk.prepare(voxel))
         self._preparing = job
         self._worker.submit(lambda: self._engine.prepare(job), self._onPrepared, self._onPrepared)
 
     def retry(self) -> None:
         """Ask again what failed."""
-        self._queue.retry()
-        self.lastError = None
-        self._pump()
+        self._runner.retry()
 
     def cancel(self, isMine: Callable[[Target], bool] = lambda target: True) -> None:
         """Drop what was asked of these targets and not answered. What runs ends at its next stage and is ignored."""
         targets = {ask.key: ask.target for ask in self._queue.all() if isMine(ask.target)}
-        self.lastError = None
+        self._runner.lastError = None
         if self._preparing is not None:
-            self._preparing.cancelled.set()
+            self._preparing.state.cancel()
         self._drop(isMine)
         for target in targets.values():
             self._emit("changed", target)
@@ -155,6 +178,11 @@ class EditorLogic:
         return self._queue.isBusy
 
     @property
+    def lastError(self) -> LogicError | None:
+        """Why the last request failed; None once another was answered."""
+        return self._runner.lastError
+
+    @property
     def needsPoll(self) -> bool:
         """Whether the worker has anything to do, encoding ahead included. Inside Slicer it goes on only in `poll`."""
         return self._worker.isBusy
@@ -165,12 +193,19 @@ class EditorLogic:
             place = self._placeOf(target)
         except ValueError as error:
             return Status(text=str(error))
-        return statusAt(place, self._queue.asksFor(target), None if self.isBusy else self.lastError)
+        error = None if self.isBusy else self.lastError
+        return statusAt(place, self._queue.asksFor(target), error, self._runner.progressOf(target))
 
-    def setModel(self, nameOrPath: str, device: str = "auto") -> None:
-        """Use another model from the next request on; it is loaded then. What is there becomes its starting mask."""
-        self._model = (str(nameOrPath), device)
-        self._emit("changed", None)
+    def setModel(self, nameOrPath: str, device: str = "auto", slices: Mapping[str, Any] | None = None) -> None:
+        """Use another model from the next request on; it is loaded then. What is there becomes its starting mask.
+
+        slices: of a model of slices, what SliceOptions takes; other options are like another model, but nothing is
+        loaded anew. Raises ValueError for options that there are not. The model in use as it is changes nothing.
+        """
+        model = (Answerer(str(nameOrPath), None if slices is None else SliceOptions(**slices)), device)
+        if model != self._model:
+            self._model = model
+            self._emit("changed", None)
 
     def addListener(self, callback: Listener) -> None:
         self._listeners.append(callback)
@@ -196,76 +231,37 @@ class EditorLogic:
 
     def poll(self) -> bool:
         """Apply what is finished; True when there was something. To be called often, on the thread of the scene."""
-        return self._worker.poll()
+        return self._runner.poll()
 
     def _ask(self, ask: Ask) -> None:
         self._watch.watch(ask.target.segmentationNode, ask.target.volumeNode)
-        self._queue.add(ask, self.lastError)
-        self._pump()
-        self._emit("changed", ask.target)
+        self._runner.ask(ask)
 
-    def _pump(self) -> None:
-        """Hand the next request to the worker, when it has none."""
-        while self._queue.hasNext:
-            ask, asks = self._queue.take()
-            try:
-                if ask.kind == "restart":
-                    self._restart(ask.target)
-                    continue
-                running = Running(self._planner.plan(ask, self._model), asks)
-            except ValueError as error:
-                self._fail(asks, LogicError(str(error)), keep=False)
-                continue
-            self._queue.running = running
-            self._worker.submit(
-                lambda running=running: self._engine.run(running.plan.job),
-                lambda answer, running=running: self._onAnswer(running, answer),
-                lambda error, running=running: self._onError(running, error),
-            )
+    def _start(self, ask: Ask, asks: tuple[Ask, ...]) -> Running | None:
+        """What the worker does for a request, and what becomes of its answer. Raises ValueError as the planners do."""
+        if ask.kind == "restart":
+            self._restart(ask.target)
+            return None
+        if ask.kind == "propose":
+            proposal = planProposal(ask, self._model[1])
 
-    def _onAnswer(self, running: Running, answer: Answer) -> None:
-        self._queue.running = None
-        target = running.plan.ask.target
-        if running.isWanted:
-            self._isWriting = True
-            try:
-                self.lastWritten = self._writer.write(running.plan, answer)
-            except StaleAnswer:
-                log.info("an answer came after the segment had gone, or been taken to another step: dropped")
-            except ValueError as error:
-                self._fail(running.asks, LogicError(str(error)), keep=True)
-            else:
-                self.lastError = None
-                self._emit("written", target)
-            finally:
-                self._isWriting = False
-        self._pump()
-        self._emit("changed", target)
+            def fill(structures: Any) -> str:
+                self.lastProposed = self._proposalWriter.write(proposal, structures)
+                return "proposed"
 
-    def _onError(self, running: Running, error: BaseException) -> None:
-        self._queue.running = None
-        target = running.plan.ask.target
-        if running.isWanted:
-            if isinstance(error, EngineError):
-                self._fail(running.asks, error.error, keep=True)
-            elif isinstance(error, ValueError):
-                self._fail(running.asks, LogicError(str(error)), keep=False)
-            else:
-                log.error("a request failed", exc_info=error)
-                self._fail(running.asks, LogicError(f"{type(error).__name__}: {error}"), keep=True)
-        self._pump()
-        self._emit("changed", target)
+            return Running(proposal, asks, lambda: self._proposals.run(proposal.job), fill)
+        plan = self._planner.plan(ask, self._model)
+
+        def write(answer: Any) -> str:
+            self.lastWritten = self._writer.write(plan, answer)
+            return "written"
+
+        return Running(plan, asks, lambda: self._engine.run(plan.job), write)
 
     def _onPrepared(self, result: Any) -> None:
         self._preparing = None
         if isinstance(result, BaseException):
             log.debug("nothing was encoded ahead: %s", result)
-
-    def _fail(self, asks: tuple[Ask, ...], error: LogicError, *, keep: bool) -> None:
-        if keep:
-            self._queue.keep(asks)
-        self.lastError = error
-        self._emit("failed", asks[0].target)
 
     def _restart(self, target: Target) -> None:
         """Make the content of the segment the mask to start from; one undo state when prompts go with it."""
@@ -308,7 +304,7 @@ class EditorLogic:
             listener(event, target)
 
     def _onChanged(self, name: str) -> None:
-        if self._isWriting:
+        if self._runner.isWriting:
             return
         for _, track in self._tracks.all():
             if name in (track.target.segmentationNode.GetID(), track.target.volumeNode.GetID()):
@@ -321,7 +317,7 @@ class EditorLogic:
     def _onClosed(self) -> None:
         self._forgetAll(lambda target: True)
         self._reader.forget()
-        self.lastWritten = None
+        self.lastWritten = self.lastProposed = None
 
     def _forgetAll(self, isGone: Callable[[Target], bool]) -> None:
         for key, track in self._tracks.all():
@@ -330,6 +326,8 @@ class EditorLogic:
         self._drop(isGone)
         if self.lastWritten is not None and isGone(self.lastWritten.target):
             self.lastWritten = None
+        if self.lastProposed is not None and isGone(self.lastProposed.target):
+            self.lastProposed = None
 
 
 _shared: EditorLogic | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,33 +14,24 @@ Request = tuple[tuple[Any, ...], int]  # the engine's prompts given together, an
 
 
 class Desk:
-    """Wraps the engine's Session for an image of `shape`; every stage may raise the engine's Cancelled.
+    """Wraps the engine's Session for an image of `shape`; every stage may raise the engine's Cancelled, as check does.
 
     Masks to start from are the engine's CroppedMask in index voxels of the image.
     """
 
-    def __init__(self, session: Any, shape: tuple[int, ...], cancelled: threading.Event) -> None:
-        self._session, self._shape, self._cancelled = session, shape, cancelled
+    def __init__(self, session: Any, shape: tuple[int, ...], check: Callable[[], None]) -> None:
+        self._session, self._shape, self.check = session, shape, check
         self.steps = 0
 
     @property
     def history(self) -> Any:
         """The engine's history that is being added to."""
-        history = self._session.exchange_history(None)
-        self._session.exchange_history(history)
-        return history
+        return self._session.history
 
     @property
     def current(self) -> Any:
         """The engine's state at the present step."""
         return self.history.current
-
-    def check(self) -> None:
-        """Raise Cancelled when the request was cancelled."""
-        from sam3dseg.session import Cancelled
-
-        if self._cancelled.is_set():
-            raise Cancelled("the request was cancelled")
 
     def prepare(self, ijk: Sequence[int]) -> None:
         """Encode the window of a first click at a voxel."""
@@ -71,9 +61,7 @@ class Desk:
 
     def push(self, state: Any) -> None:
         """Make a state the next step."""
-        history = self._session.exchange_history(None)
-        history.push(state)
-        self._session.exchange_history(history)
+        self.history.push(state)
         self.steps += 1
 
     def answerTo(self, requests: Sequence[Request], initial: Any | None) -> Any:
@@ -93,12 +81,7 @@ class Desk:
 
     def patchOf(self, state: Any) -> Patch:
         """A state's mask in index voxels."""
-        kept = self._session.exchange_history(None)
-        history = self._session.exchange_history(kept)
-        history.push(state)
-        self._session.exchange_history(history)
-        crop, offset = self._session.mask_crop
-        self._session.exchange_history(kept)
+        crop, offset = self._session.crop_of(state)
         return Patch(np.ascontiguousarray(crop), offset)
 
     def _full(self, mask: Any) -> Any:

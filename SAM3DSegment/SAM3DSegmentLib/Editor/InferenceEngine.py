@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,22 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .EditorData import LogicError
+from .EditorData import Model
 from .EngineDesk import Desk, Request, digestOf
+from .EngineLoading import loadModel
+from .JobState import JobState
 from .MaskPlacement import Patch
 
-SESSIONS = 3  # images whose encoded windows are kept
+SESSIONS = 3  # images whose encoded windows or slices are kept
 AGREEMENT = 0.99  # Dice from which a mask made again counts as the one in the segment
-
-Model = tuple[str, str]  # name or path, device
-
-
-class EngineError(Exception):
-    """Carries a LogicError from the worker."""
-
-    def __init__(self, error: LogicError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ class Job:
     model: Model
     ground: Ground
     action: Callable[[Desk], object] | None = None
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    state: JobState = field(default_factory=JobState)
 
 
 @dataclass(frozen=True)
@@ -88,24 +79,7 @@ class Answer:
     chosen: int
     hint: tuple[int, int, int] | None
     timing: Any
-    model: str
-
-
-def loadModel(nameOrPath: str, device: str) -> Any:
-    """The engine's segmenter. Raises EngineError that says what is missing."""
-    try:
-        from sam3dseg.placement import placements_for
-        from sam3dseg.segmenter import load_segmenter
-    except ImportError as error:
-        raise EngineError(LogicError(f"PyTorch is needed and cannot be loaded: {error}", "torch-missing")) from error
-    try:
-        placements_for(device, "auto")
-    except ValueError as error:
-        raise EngineError(LogicError(str(error))) from error
-    try:
-        return load_segmenter(nameOrPath, device=device)
-    except (OSError, ValueError) as error:
-        raise EngineError(LogicError(str(error), "weights-missing")) from error
+    notices: tuple[str, ...]
 
 
 class InferenceEngine:
@@ -116,7 +90,7 @@ class InferenceEngine:
 
     def __init__(self, load: Callable[[str, str], Any] = loadModel) -> None:
         self._load = load
-        self._model: Model | None = None
+        self._loaded: tuple[str, str] | None = None  # name or path, device
         self._segmenter: Any = None
         self._sessions: OrderedDict[tuple, Any] = OrderedDict()
         self._running: Any = None
@@ -124,8 +98,9 @@ class InferenceEngine:
     def run(self, job: Job) -> Answer:
         """Answer a job. Raises EngineError, the engine's Cancelled, or ValueError for prompts that it refuses."""
         session = self._sessionOf(job)
-        desk = Desk(session, job.source.voxels.shape, job.cancelled)
+        desk = Desk(session, job.source.voxels.shape, job.state.check)
         self._running = session
+        session.on_progress = job.state.show
         try:
             session.exchange_history(copy.copy(job.ground.history))
             started = self._take(desk, job.ground)
@@ -148,17 +123,17 @@ class InferenceEngine:
                 chosen=0 if state.outcome is None else state.outcome.chosen,
                 hint=session.uncertain_voxel,
                 timing=session.last_timing,
-                model=job.model[0],
+                notices=tuple(session.notices),
             )
         finally:
-            self._running = None
+            self._running = session.on_progress = None
             session.exchange_history(None)
 
     def prepare(self, job: Job) -> None:
         """Do the action only, on an empty history."""
         session = self._sessionOf(job)
         if job.action is not None:
-            job.action(Desk(session, job.source.voxels.shape, job.cancelled))
+            job.action(Desk(session, job.source.voxels.shape, job.state.check))
 
     def cancel(self) -> None:
         """Stop the running job at its next stage. Callable from any thread."""
@@ -169,25 +144,26 @@ class InferenceEngine:
     def close(self) -> None:
         """Let go of the model and all images."""
         self._sessions.clear()
-        self._segmenter, self._model = None, None
+        self._segmenter, self._loaded = None, None
 
     def _sessionOf(self, job: Job) -> Any:
-        from sam3dseg.session import Cancelled, Session
+        from sam3dseg.session import Session
 
-        if job.cancelled.is_set():
-            raise Cancelled("the request was cancelled before it began")
-        if self._model != job.model:
+        job.state.check()
+        answerer, device = job.model
+        if self._loaded != (answerer.name, device):
             self.close()
-            self._segmenter = self._load(*job.model)
-            self._model = job.model
-        if job.source.key not in self._sessions:
-            session = Session(self._segmenter)
+            self._segmenter = self._load(answerer.name, device)
+            self._loaded = (answerer.name, device)
+        key = (job.source.key, answerer.slices)
+        if key not in self._sessions:
+            session = Session(self._segmenter, slices=answerer.slices)
             session.set_image(job.source.voxels, spacing_mm=job.source.spacing_mm, direction=job.source.direction)
-            self._sessions[job.source.key] = session
+            self._sessions[key] = session
             while len(self._sessions) > SESSIONS:
                 self._sessions.popitem(last=False)
-        self._sessions.move_to_end(job.source.key)
-        return self._sessions[job.source.key]
+        self._sessions.move_to_end(key)
+        return self._sessions[key]
 
     @staticmethod
     def _take(desk: Desk, ground: Ground) -> Any | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import vtk
@@ -23,8 +23,9 @@ from sam3dseg.promptjson import (
     content_of,
     requests_in,
 )
+from sam3dseg.slice_options import SliceOptions
 
-from .EditorData import Group, PlacedBox, PlacedClick, Step
+from .EditorData import Answerer, Group, PlacedBox, PlacedClick, Step
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +37,13 @@ class Kept:
     """What a segment's tags say.
 
     step: its history step, with the answer's digest; content: digest of the segment then; image: fingerprint of the
-    volume; model: name or path.
+    volume; model: who answered.
     """
 
     step: Step
     content: str
     image: str
-    model: str
+    model: Answerer
 
 
 class PromptStore:
@@ -93,8 +94,8 @@ def asText(kept: Kept) -> str:
     requests = [Asked(tuple(_entry(p) for p in group.prompts), group.chosen) for group in kept.step.groups]
     content = {
         **content_of(requests, space="ras"),
-        "model": kept.model,
-        "parameters": PARAMETERS,
+        "model": kept.model.name,
+        "parameters": PARAMETERS | ({} if kept.model.slices is None else {"slices": asdict(kept.model.slices)}),
         "step": kept.step.uid,
         "answer": kept.step.answer,
         "content": kept.content,
@@ -120,7 +121,14 @@ def fromText(text: str, initial: str = "") -> Kept:
         chosen=groups[-1].chosen if groups else 0,
         answer=str(content.get("answer", "")),
     )
-    return Kept(step, str(content.get("content", "")), str(content.get("image", "")), str(content.get("model", "")))
+    answerer = Answerer(str(content.get("model", "")), _slicesIn(content.get("parameters", {})))
+    return Kept(step, str(content.get("content", "")), str(content.get("image", "")), answerer)
+
+
+def _slicesIn(parameters: dict[str, Any]) -> SliceOptions | None:
+    """The options kept with the prompts; None where there are none."""
+    kept = parameters.get("slices")
+    return None if kept is None else SliceOptions(**kept)
 
 
 def _entry(prompt: PlacedClick | PlacedBox) -> dict[str, Any]:

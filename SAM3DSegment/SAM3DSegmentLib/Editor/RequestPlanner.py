@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from .EditorData import Ask, Group, PlacedBox, PlacedClick, Step, Target, keyOf
+from .EditorData import Answerer, Ask, Group, Model, PlacedBox, PlacedClick, Step, Target, keyOf
 from .EngineDesk import Desk, Request
-from .InferenceEngine import Answer, Ground, Job, Model, Source
+from .InferenceEngine import Answer, Ground, Job, Source
 from .MaskPlacement import NOTHING, Grid, Patch, moved
 from .PromptStore import Kept, PromptStore
 from .SegmentContent import Content, SegmentReader
@@ -70,6 +70,7 @@ class Plan:
                     chosen=answer.chosen,
                     hint=hint,
                     answer=answer.digest,
+                    notices=answer.notices,
                 )
             )
             contents.append(())
@@ -82,7 +83,7 @@ class RequestPlanner:
     def __init__(self, tracks: Tracks, reader: SegmentReader, store: PromptStore) -> None:
         self._tracks, self._reader, self._store = tracks, reader, store
 
-    def placeOf(self, target: Target, model: str) -> Place:
+    def placeOf(self, target: Target, model: Answerer) -> Place:
         """Where the target stands now. Raises ValueError for a volume or segment that cannot be used."""
         geometry = SourceGeometry(target.volumeNode)
         segment = target.segmentationNode.GetSegmentation().GetSegment(target.segmentId)
@@ -101,16 +102,17 @@ class RequestPlanner:
     def plan(self, ask: Ask, model: Model) -> Plan:
         """The job for a request. Raises ValueError for what cannot be asked of the segment as it is."""
         target = ask.target
-        name = model[0]
-        place = self.placeOf(target, name)
+        answerer, device = model
+        place = self.placeOf(target, answerer)
         if ask.kind == "replay" and not place.step.groups:
             place = self._asKept(place, target)
-            name = place.kept.model if place.kept is not None else name
+            answerer = place.kept.model if place.kept is not None else answerer
         geometry = place.geometry
-        track = place.track or SegmentTrack(target, geometry.key, geometry.fingerprint(), name)
+        track = place.track or SegmentTrack(target, geometry.key, geometry.fingerprint(), answerer)
         base, ground = self._ground(place, track, ask)
         act, groupsAfter = self._action(ask, base, geometry)
-        return Plan(ask, Job(sourceOf(place), (name, model[1]), ground, act), place, track, base, groupsAfter)
+        job = Job(sourceOf(geometry), (answerer, device), ground, act)
+        return Plan(ask, job, place, track, base, groupsAfter)
 
     def patchIn(self, geometry: SourceGeometry, content: Content, target: Target) -> Patch:
         """A segment's content in voxels of the volume."""
@@ -160,9 +162,8 @@ class RequestPlanner:
         return lambda desk: desk.push(desk.answerTo(requests, initial)), lambda _: groups
 
 
-def sourceOf(place: Place) -> Source:
+def sourceOf(geometry: SourceGeometry) -> Source:
     """The volume as the engine takes it."""
-    geometry = place.geometry
     return Source(geometry.key, geometry.voxels(), geometry.spacing_mm, geometry.direction)
 
 

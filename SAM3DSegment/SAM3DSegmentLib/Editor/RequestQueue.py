@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .EditorData import Ask, LogicError, Target, keyOf
+from .ProposalWriter import ProposalPlan
 from .RequestPlanner import Plan
 
 COALESCED = ("add", "show")  # of several on one segment, one answer serves all
@@ -13,14 +15,19 @@ COALESCED = ("add", "show")  # of several on one segment, one answer serves all
 
 @dataclass(frozen=True)
 class Running:
-    """The request that the worker is busy with, and the entries of the queue that it answers."""
+    """The request that the worker is busy with, and the entries of the queue that it answers.
 
-    plan: Plan
+    work: what the worker does; write: applies what it gave, and names the event that listeners get.
+    """
+
+    plan: Plan | ProposalPlan
     asks: tuple[Ask, ...]
+    work: Callable[[], Any]
+    write: Callable[[Any], str]
 
     @property
     def isWanted(self) -> bool:
-        return not self.plan.job.cancelled.is_set()
+        return not self.plan.job.state.isCancelled
 
 
 class RequestQueue:
@@ -70,8 +77,9 @@ class RequestQueue:
         return replace(taken[-1], prompts=tuple(p for ask in taken for p in ask.prompts)), tuple(taken)
 
     def asksFor(self, target: Target) -> list[Ask]:
-        """All requests on a segment that were not answered."""
-        return [ask for ask in self.all() if ask.key == keyOf(target)]
+        """All requests on a segment that were not answered, proposals for its segmentation among them."""
+        key = keyOf(target)
+        return [ask for ask in self.all() if ask.key == key or (ask.kind == "propose" and ask.key[0] == key[0])]
 
     def all(self) -> list[Ask]:
         """All requests that were not answered, in order."""
@@ -84,5 +92,5 @@ class RequestQueue:
         self._failed = [ask for ask in self._failed if not isGone(ask.target)]
         if self.running is None or not isGone(self.running.plan.ask.target):
             return False
-        self.running.plan.job.cancelled.set()
+        self.running.plan.job.state.cancel()
         return True

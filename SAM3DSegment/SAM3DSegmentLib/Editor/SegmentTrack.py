@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from .EditorData import Step, Target
+from .EditorData import Answerer, Step, Target
 from .SegmentContent import EMPTY_DIGEST
 
 TRACKS = 4  # segments whose logits stay in memory; those before them are answered anew from their tags
@@ -14,10 +14,10 @@ TRACKS = 4  # segments whose logits stay in memory; those before them are answer
 class SegmentTrack:
     """Steps in the order of the engine's history, and for each the digest of the segment after it was written.
 
-    Belongs to one image (its key and fingerprint) and one model (its name).
+    Belongs to one image (its key and fingerprint) and one model with its options.
     """
 
-    def __init__(self, target: Target, imageKey: tuple, fingerprint: str, model: str) -> None:
+    def __init__(self, target: Target, imageKey: tuple, fingerprint: str, model: Answerer) -> None:
         self.target = target
         self.imageKey, self.fingerprint, self.model = imageKey, fingerprint, model
         self.history: Any | None = None

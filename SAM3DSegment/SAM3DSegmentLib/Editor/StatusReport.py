@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .EditorData import Ask, LogicError, PlacedClick, Prompt, Status
 from .RequestPlanner import Place
 
 
-def statusAt(place: Place, asks: Sequence[Ask], error: LogicError | None) -> Status:
-    """asks: what was asked of the segment and not answered; its points are shown already."""
+def statusAt(place: Place, asks: Sequence[Ask], error: LogicError | None, progress: Any | None = None) -> Status:
+    """asks: what was asked of the segment and not answered, its points are shown already; progress: of what runs."""
     step, track, geometry = place.step, place.track, place.geometry
     waiting = [p for ask in asks if ask.kind == "add" for p in ask.prompts]
     clicks = (*step.clicks, *(p for p in waiting if isinstance(p, PlacedClick)))
@@ -26,6 +27,8 @@ def statusAt(place: Place, asks: Sequence[Ask], error: LogicError | None) -> Sta
         deviceBytes=timing.device_bytes if timing else 0,
         hintRas=geometry.toWorld(step.hint) if step.hint else None,
         prompts=tuple(Prompt(geometry.toWorld(c.position), c.isForeground) for c in clicks),
+        progress=progress,
+        notices=() if asks or error is not None else step.notices,
     )
 
 
@@ -33,7 +36,7 @@ def _text(place: Place, asks: Sequence[Ask], error: LogicError | None) -> str:
     if error is not None:
         return error.message
     if asks:
-        return "Segmenting…"
+        return "Proposing…" if asks[0].kind == "propose" else "Segmenting…"
     step = place.step
     if not step.groups:
         return "Click inside the structure." if place.content.isEmpty else "Click to refine this segment."

@@ -7,15 +7,16 @@ from slicer.i18n import tr as _
 
 from ..Editor.EditorLogic import Status, sharedLogic
 from ..Editor.EditorWatch import EditorWatch
-from ..Models.ModelSelector import ModelSelector
 from ..Setup.TorchSetup import EFFECT, TorchSetup, resumeFor
 from ..Views.ChangeDisplay import ChangeDisplay
 from ..Views.PromptDisplay import PromptDisplay
 from .BoxPrompt import BoxPrompt
 from .EditedSegment import EditedSegment
 from .EffectParameters import EffectParameters
-from .EncodeAhead import EncodeAhead
+from .EncodeAhead import FAR_MM, OTHER_SLICE_MM, EncodeAhead
+from .ModelChoice import ModelChoice
 from .SegmentSteps import acceptSegment, nextSegmentId
+from .StatusText import foundLine
 from .ViewClicks import ViewClicks
 
 POLL_MS = 5  # poll itself waits a little for the worker, so that it gets its share of Python
@@ -35,12 +36,16 @@ class EffectController:
         self._torchSetup = torchSetup
         self._edited = EditedSegment(scriptedEffect)
         self.parameters = EffectParameters(scriptedEffect)
-        self.modelSelector = None
+        self._models = ModelChoice(self.parameters, onChanged=self._onModelChanged)
         self._options = None
         self._box = BoxPrompt()
         self._prompts = PromptDisplay(onMoved=self.movePrompt, onDeleted=self.deletePrompt, onFlipped=self.flipPrompt)
         self._changes = ChangeDisplay(startTimer=qt.QTimer.singleShot)
-        self._ahead = EncodeAhead(self._prepare, lambda: self._edited.center(self._sliceNode))
+        self._ahead = EncodeAhead(
+            self._prepare,
+            lambda: self._edited.center(self._sliceNode),
+            far_mm=lambda: OTHER_SLICE_MM if self._models.takesSlices else FAR_MM,
+        )
         self.views = ViewClicks(scriptedEffect, self, prompts=self._prompts, ahead=self._ahead)
         self._sliceNode = None
         self._isActive = False
@@ -53,8 +58,11 @@ class EffectController:
 
     def makeModelSelector(self):
         """The widget that chooses model and device; it belongs to the options frame."""
-        self.modelSelector = ModelSelector(onChanged=self._onModelChanged)
-        return self.modelSelector.widget
+        return self._models.makeSelector()
+
+    @property
+    def modelSelector(self):
+        return self._models.selector
 
     def setOptions(self, options) -> None:
         """The frame that shows what happens."""
@@ -65,9 +73,8 @@ class EffectController:
         if self._logic is None:
             self._logic = self._makeLogic()
             self._logic.addListener(self._onLogic)
-            if self.modelSelector is not None:
-                self._logic.setModel(self.modelSelector.key, self.modelSelector.device)
         self._isActive = True
+        self._models.giveTo(self._logic)
         self._watch.start()
         self.refresh()
         self._ahead.wake()
@@ -90,8 +97,7 @@ class EffectController:
             self._logic.cancel(self._edited.isMine)
         self._timer.stop()
         self._ahead.stop()
-        if self.modelSelector is not None:
-            self.modelSelector.close()
+        self._models.close()
         self._options = None
 
     # ---- what the user asks for --------------------------------------------------------------------------------
@@ -113,6 +119,19 @@ class EffectController:
 
     def setShowChange(self, isOn: bool) -> None:
         self.parameters.set("ShowChange", int(isOn))
+
+    def setSliceParameter(self, name: str, value: str) -> None:
+        """How a model of slices goes through the volume, from the next click on."""
+        self.parameters.set(name, value)
+        self.onParametersChanged()
+
+    def setProposer(self, key: str) -> None:
+        self.parameters.set("Proposer", key)
+
+    def propose(self) -> None:
+        model = self._models.proposer
+        if model is not None:
+            self._ask("propose", model.key)
 
     def refineSegment(self) -> None:
         self._ask("refineSegment")
@@ -209,6 +228,8 @@ class EffectController:
         if target is None or self._logic is None:
             self._showError(_("Choose a source volume and a segment first."), REFUSED)
             return
+        self._models.giveTo(self._logic)
+        self._showFound("")
         try:
             getattr(self._logic, request)(target, *arguments)
         except ValueError as error:
@@ -244,21 +265,38 @@ class EffectController:
             self._refreshIfActive()
 
     def _onLogic(self, event: str, target) -> None:
+        if event == "progress":
+            if self._isActive and self._options is not None:
+                self._options.showStatus(self._status())
+            return
         if event == "failed":
             self._showError(self._logic.lastError.message, self._logic.lastError.kind)
         elif event == "written" and self._isActive and self.parameters.isOn("ShowChange"):
             written = self._logic.lastWritten
             if self._edited.isSelected(target):
                 self._changes.flash(written.added, written.removed, target.segmentationNode)
+        elif event == "proposed" and self._edited.isMine(target):
+            proposed = self._logic.lastProposed
+            if self._isActive:  # else another effect may be at work on the selected one
+                self._edited.parameterNode.SetSelectedSegmentID(proposed.segmentIds[0])
+            self._showFound(foundLine(proposed.segmentIds, proposed.missing))
         self._refreshIfActive()
         self._wake()
 
-    def _onModelChanged(self, key: str, device: str) -> None:
-        if self._logic is not None:
-            self._logic.setModel(key, device)
+    def _onModelChanged(self) -> None:
+        """Another model, or other models on this computer."""
+        if self._isActive:
+            self._models.giveTo(self._logic)
             self._showError("", "")
             self._ahead.forget()
             self._ahead.wake()
+            self.refresh()
+
+    def onParametersChanged(self) -> None:
+        """By the widgets, by another scene, or by a script."""
+        if self._isActive:
+            self._models.giveTo(self._logic)
+        self.refresh()
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 
@@ -297,7 +335,23 @@ class EffectController:
                 showHint=self.parameters.isOn("ShowHint"),
                 showChange=self.parameters.isOn("ShowChange"),
             )
+            self._showModels()
             self._showBusy()
+
+    def _showModels(self) -> None:
+        """The rows that only some models have."""
+        models = self._models
+        self._options.slices.show(
+            isVisible=models.takesSlices,
+            orientation=models.slice("Orientation"),
+            direction=models.slice("Direction"),
+        )
+        hasTarget = self._edited.target() is not None
+        self._options.proposals.show(models.proposers, models.proposer, isEnabled=hasTarget)
+
+    def _showFound(self, text: str) -> None:
+        if self._options is not None:
+            self._options.proposals.showFound(text)
 
     def _showBusy(self) -> None:
         if self._options is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import qt
 from slicer.i18n import tr as _
 
+from .ProposalRow import ProposalRow
+from .SliceRows import SliceRows
 from .StatusText import candidateLine, pointLine, statusLine
 
 
@@ -13,6 +15,7 @@ class EffectOptions:
 
     def __init__(self, actions) -> None:
         self._actions = actions
+        self.proposals, self.slices = ProposalRow(actions), SliceRows(actions)
         self.insideButton = self._signButton(
             _("Inside"), _("A left click marks what belongs to the structure. X changes the sign."), True
         )
@@ -53,6 +56,7 @@ class EffectOptions:
 
     def addTo(self, scriptedEffect) -> None:
         """Put the rows into the effect's options frame."""
+        self.proposals.addTo(scriptedEffect)
         scriptedEffect.addLabeledOptionsWidget(_("Left click:"), _row(self.insideButton, self.outsideButton))
         scriptedEffect.addOptionsWidget(_row(self.refineButton, self.boxButton, self.boxCancelButton))
         scriptedEffect.addLabeledOptionsWidget(
@@ -63,6 +67,7 @@ class EffectOptions:
         scriptedEffect.addLabeledOptionsWidget(_("Point:"), points)
         scriptedEffect.addOptionsWidget(_row(self.replayButton, self.clearButton, self.hintBox, self.changeBox))
         scriptedEffect.addLabeledOptionsWidget(_("Model:"), self._actions.makeModelSelector())
+        self.slices.addTo(scriptedEffect)
         scriptedEffect.addOptionsWidget(_row(self.statusLabel, self.cancelButton, stretch=0))
         scriptedEffect.addOptionsWidget(self.errorLabel)
         scriptedEffect.addOptionsWidget(_row(self.retryButton, self.torchButton))
@@ -79,6 +84,10 @@ class EffectOptions:
         self.stepSlider.enabled = status.length > 1
         self.stepLabel.text = f"{status.position} / {max(status.length - 1, 0)}"
         self._showPoints(status.prompts)
+        self.showStatus(status)
+
+    def showStatus(self, status) -> None:
+        """The line alone, as often as it changes while a request runs."""
         self.statusLabel.text = statusLine(status)
 
     def showBusy(self, isBusy: bool) -> None:

@@ -6,7 +6,14 @@ import slicer
 
 SETTINGS = "SAM3DSegment"
 # Name -> default of a first start. The last value that the user chose becomes the default of new scenes.
-DEFAULTS = {"Sign": "foreground", "ShowHint": 0, "ShowChange": 1}
+DEFAULTS = {
+    "Sign": "foreground",
+    "ShowHint": 0,
+    "ShowChange": 1,
+    "Orientation": "auto",
+    "Direction": "both",
+    "Proposer": "",
+}
 KEPT = ("ShowHint", "ShowChange")
 
 

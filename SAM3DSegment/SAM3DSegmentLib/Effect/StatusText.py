@@ -8,11 +8,21 @@ MEGABYTE = 2**20
 
 
 def statusLine(status) -> str:
-    """What happened, how long it took, where it ran, and the memory that it uses there."""
-    parts = [status.text, _timing(status.timing), status.deviceLine]
+    """What happened or how far it is, how long it took, where it ran, and the memory that it uses there.
+
+    What the engine has to say of it follows, a line each.
+    """
+    parts = [status.text, _progress(status.progress) or _timing(status.timing), status.deviceLine]
     if status.deviceBytes:
         parts.append(_("{size} MB").format(size=round(status.deviceBytes / MEGABYTE)))
-    return " · ".join(part for part in parts if part)
+    return "\n".join((" · ".join(part for part in parts if part), *status.notices))
+
+
+def foundLine(names, missing) -> str:
+    """How many segments a model proposed, and what it found nowhere."""
+    if not missing:
+        return _("{count} proposed. Click to correct.").format(count=len(names))
+    return _("{count} proposed, not found: {names}.").format(count=len(names) - len(missing), names=", ".join(missing))
 
 
 def candidateLine(status) -> str:
@@ -30,6 +40,14 @@ def pointLine(prompts, index: int) -> str:
         return _("none yet")
     sign = _("inside") if prompts[index].isForeground else _("outside")
     return _("{sign}, of {count}").format(sign=sign, count=len(prompts))
+
+
+def _progress(progress) -> str:
+    if progress is None:
+        return ""
+    if progress.total is None:
+        return _("{text}, {done} done").format(text=progress.text, done=progress.done)
+    return _("{text}, {done} of {total}").format(text=progress.text, done=progress.done, total=progress.total)
 
 
 def _timing(timing) -> str:

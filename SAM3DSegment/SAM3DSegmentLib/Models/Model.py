@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sam3dseg import catalogue
+from sam3dseg.families import CLICKS_3D, PROPOSALS
 
 from .ModelTransfer import RUNNING, ModelTransfer
 from .WeightsFile import WeightsFile, inspectWeights
@@ -20,7 +21,10 @@ CITATION = "SAM3DSegment contributors, SAM3DSegment, https://github.com/SAM3DSeg
 
 @dataclass(frozen=True)
 class Model:
-    """One choice. key is what `load_segmenter` takes: "embedded", a catalogue name, or the path of an own file."""
+    """One choice. key is what `load_segmenter` takes: "embedded", a catalogue name, or the path of an own file.
+
+    family is one of sam3dseg.families, empty where only loading the file can tell.
+    """
 
     key: str
     kind: str
@@ -33,10 +37,16 @@ class Model:
     url: str = ""
     note: str = ""  # what is wrong
     weights: WeightsFile | None = None  # of an own file, what it says of itself
+    family: str = CLICKS_3D
 
     @property
     def isUsable(self) -> bool:
         return self.state == READY
+
+    @property
+    def isForClicks(self) -> bool:
+        """Whether it answers clicks; the others propose."""
+        return self.family != PROPOSALS
 
 
 def embeddedModel() -> Model:
@@ -72,6 +82,7 @@ def catalogueModel(entry: catalogue.Entry, transfer: ModelTransfer | None) -> Mo
         citation=entry.citation,
         url=entry.url,
         note=note,
+        family=entry.family,
     )
 
 
@@ -85,7 +96,15 @@ def ownModel(path: str) -> Model:
     if weights.isAdapter and weights.base in _absentModels():
         note = f"needs the model {weights.base}, which is not on this computer: download it first"
     return Model(
-        path, OWN, READY, title, sizeBytes=weights.sizeBytes, licence=weights.licence, note=note, weights=weights
+        path,
+        OWN,
+        READY,
+        title,
+        sizeBytes=weights.sizeBytes,
+        licence=weights.licence,
+        note=note,
+        weights=weights,
+        family=weights.family,
     )
 
 

@@ -81,7 +81,7 @@ class ModelManager:
             texts.showProgress(self.progressBar, transfer)
         self.progressBar.setVisible(running)
         self.cancelButton.setVisible(running)
-        self.useButton.setEnabled(current.isUsable and current.key != self.store.selected)
+        self.useButton.setEnabled(current.isUsable and current.isForClicks and current.key != self.store.selected)
         self.downloadButton.setEnabled(texts.canDownload(current))
         self.offlineButton.setEnabled(texts.canDownload(current))
         self.removeButton.setEnabled(_isRemovable(current))

@@ -37,6 +37,7 @@ class ModelSelector:
         self._confirm = confirm or slicer.util.confirmOkCancelDisplay
         self._showError = showError or slicer.util.errorDisplay
         self._wanted = ""  # a model that is fetched because it was chosen here
+        self.family = ""  # what the chosen model is for, as in Model
         self._known = (self.key, self.device)
         self.widget = qt.QWidget()
         self._build()
@@ -66,7 +67,8 @@ class ModelSelector:
             key, self._wanted = self._wanted, ""
             self.store.select(key)  # comes back here
             return
-        models = self.store.models()
+        models = self.store.clickModels()
+        self.family = next(model.family for model in models if model.key == self.key)
         self._fill(self.modelBox, [(texts.choice(m), m.key, texts.tooltip(m)) for m in models], self.key)
         self._fill(self.deviceBox, [(texts.device(name), name, "") for name in DEVICES], self.device)
         self._showTransfer()
@@ -153,8 +155,14 @@ class ModelSelector:
         path = self._askFile()
         if not path:
             return
+        self.noteLabel.setText("")
         try:
-            self.store.select(self.store.addOwn(path).key)
+            model = self.store.addOwn(path)
+            if model.isForClicks:
+                self.store.select(model.key)
+            else:
+                self.noteLabel.setText(texts.proposes(model))
+                self.refresh()
         except (ValueError, OSError) as error:
             self._showError(str(error))
 

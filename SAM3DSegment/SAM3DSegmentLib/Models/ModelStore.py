@@ -54,6 +54,14 @@ class ModelStore:
         listed = (models.catalogueModel(entry, self._transfers.get(entry.name)) for entry in catalogue.ENTRIES)
         return (models.embeddedModel(), *listed, *map(models.ownModel, self._ownPaths()))
 
+    def clickModels(self) -> tuple[Model, ...]:
+        """Those that answer clicks."""
+        return tuple(model for model in self.models() if model.isForClicks)
+
+    def proposers(self) -> tuple[Model, ...]:
+        """Those on this computer that propose whole segments."""
+        return tuple(model for model in self.models() if model.isUsable and not model.isForClicks)
+
     def model(self, key: str) -> Model:
         """Raises ValueError naming all models when there is none of that key."""
         known = self.models()
@@ -66,12 +74,17 @@ class ModelStore:
     def selected(self) -> str:
         """The chosen model's key; the embedded model where the choice is gone."""
         key = str(self._settings.value("SAM3DSegment/model", models.EMBEDDED))
-        usable = {model.key for model in self.models() if model.isUsable}
+        usable = {model.key for model in self.clickModels() if model.isUsable}
         return key if key in usable else models.EMBEDDED
 
     def select(self, key: str) -> None:
-        """Raises ValueError for a model that is unknown or not on this computer."""
+        """Raises ValueError for a model that is unknown, not on this computer, or not for clicks."""
         model = self.model(key)
+        if not model.isForClicks:
+            raise ValueError(
+                f"{model.title} proposes whole segments and takes no clicks: use it in the row Propose of the effect, "
+                "and choose another model for clicks"
+            )
         if not model.isUsable:
             raise ValueError(f"{model.title} cannot be used yet ({model.state}): download it or choose its file first")
         self._settings.setValue("SAM3DSegment/model", key)

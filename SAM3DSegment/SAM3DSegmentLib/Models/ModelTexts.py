@@ -58,8 +58,17 @@ def architecture(name: str) -> str:
         "": _("a network that is recognised when it is loaded"),
         "compact": _("the embedded model's network"),
         "sam_med3d_vit_b_ori": _("SAM-Med3D ViT-B"),
+        "sam": _("SAM, slice by slice"),
+        "sam_3d": _("SAM-3D, which proposes whole segments"),
     }
     return words.get(name, name)
+
+
+def proposes(model: Model) -> str:
+    """Why a file is not among the models for clicks, and where it is."""
+    return _("{title} proposes whole segments and takes no clicks: it is in the row Propose.").format(
+        title=title(model)
+    )
 
 
 def tooltip(model: Model) -> str:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sam3dseg.families import FAMILIES
+
 ENDINGS = (".safetensors", ".pth", ".pt")
 LARGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+LARGEST_PICKLE = 16_000_000  # bytes of names and shapes in a .pth file that are looked at
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class WeightsFile:
     isAdapter: bool = False
     base: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def family(self) -> str:
+        """What it is for, as in sam3dseg.families; empty where only loading it can tell."""
+        return FAMILIES.get(self.architecture, "")
 
     @property
     def licence(self) -> str:
@@ -60,7 +68,7 @@ def inspectWeights(path: str | Path) -> WeightsFile:
         if start.startswith(b"PK\x03\x04"):
             if not zipfile.is_zipfile(path):  # the table at its end is missing
                 raise _incomplete(path)
-            return WeightsFile(path, size)
+            return WeightsFile(path, size, architecture=_architectureOf(_pickleIn(path)))
         isHeaderLength = start[4:] == bytes(4)  # of the safetensors format, and it may begin with the same byte
         if start.startswith(b"\x80") and not isHeaderLength:  # the older, bare form of torch.save
             return WeightsFile(path, size)
@@ -77,11 +85,27 @@ def inspectWeights(path: str | Path) -> WeightsFile:
     return WeightsFile(
         path,
         size,
-        architecture=str(metadata.get("architecture", "")),
+        architecture=str(metadata.get("architecture", "")) or _architectureOf(" ".join(tensors).encode()),
         isAdapter="adapter" in metadata or any("lora_" in name for name in tensors),
         base=str(metadata.get("base", "") or provenance.get("base", "")),
         provenance=provenance,
     )
+
+
+def _pickleIn(path: Path) -> bytes:
+    """The pickled names of a .pth file, as they are: nothing is unpickled."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.filename.endswith("data.pkl") and entry.file_size <= LARGEST_PICKLE:
+                return archive.read(entry)
+    return b""
+
+
+def _architectureOf(names: bytes) -> str:
+    """The architecture of a published checkpoint, by the names of its tensors; SAM's has no relative depth."""
+    if b"image_encoder.blocks.0.attn.rel_pos_h" not in names:
+        return ""
+    return "sam_med3d_vit_b_ori" if b"image_encoder.blocks.0.attn.rel_pos_d" in names else "sam"
 
 
 def _header(raw: bytes, length: int, path: Path) -> dict[str, Any]:

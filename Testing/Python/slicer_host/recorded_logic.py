@@ -15,6 +15,7 @@ REQUESTS = (
     "showStep",
     "replay",
     "clearPrompts",
+    "propose",
     "prepare",
 )
 
@@ -27,11 +28,11 @@ class RecordedLogic:
         self.asked: list[tuple[str, tuple[Any, ...]]] = []
         self.targets: list[Any] = []
         self.listeners: list[Any] = []
-        self.models: list[tuple[str, str]] = []
+        self.models: list[tuple[Any, ...]] = []
         self.refuse = ""
         self.isBusy = False
         self.polls = self.cancels = self.retries = 0
-        self.lastError = self.lastWritten = None
+        self.lastError = self.lastWritten = self.lastProposed = None
 
     def __getattr__(self, name: str) -> Any:
         if name not in REQUESTS:
@@ -74,8 +75,10 @@ class RecordedLogic:
     def retry(self) -> None:
         self.retries += 1
 
-    def setModel(self, nameOrPath: str, device: str = "auto") -> None:
-        self.models.append((nameOrPath, device))
+    def setModel(self, nameOrPath: str, device: str = "auto", slices: Any = None) -> None:
+        model = (nameOrPath, device, slices)
+        if self.models[-1:] != [model]:
+            self.models.append(model)
 
     def last(self, name: str) -> tuple[Any, ...]:
         """Arguments of the last request of this kind."""
