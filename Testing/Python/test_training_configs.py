@@ -38,6 +38,8 @@ def another(entry, kind) -> tuple[str, object]:
         return value, value
     if get_args(kind) == (int,):
         return "[3,4]", [3, 4]
+    if get_args(kind) == (float,):
+        return "[3,0.5]", [3.0, 0.5]
     if get_args(kind):
         return "[a b,c+d]", ["a b", "c+d"]
     if kind is bool:

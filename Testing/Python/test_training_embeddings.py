@@ -8,14 +8,16 @@ import time
 
 import pytest
 import torch
-from tiny_networks import ball_batch, tiny_compact, tiny_sam_med3d
+from tiny_networks import ball_batch, disk_batch, tiny_compact, tiny_sam, tiny_sam_med3d
 from torch.utils.data import Dataset, default_collate
 
-import sam3dseg_training.tuning.embeddings as embeddings_module
+import sam3dseg_training.data.kept_tensors as kept_module
 from sam3dseg_training.click_training import ClickObjective
 from sam3dseg_training.configs.clicks import ClickConfig
 from sam3dseg_training.configs.fit import LoraConfig
 from sam3dseg_training.configs.losses import LossConfig
+from sam3dseg_training.configs.slices import SliceConfig
+from sam3dseg_training.slice_training import SliceObjective
 from sam3dseg_training.tuning.embeddings import EncodedWindows, keep_encodings
 from sam3dseg_training.tuning.parts import prepare_network
 
@@ -86,7 +88,7 @@ def test_what_is_there_is_not_made_again_but_what_is_damaged_is(tmp_path):
     assert keep_encodings(network, windows, 4, tmp_path, about=ABOUT) == 0
     damaged = tmp_path / "000002.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="000002.safetensors is missing or damaged"):
+    with pytest.raises(ValueError, match="000002.safetensors, one of the encodings, is missing or damaged"):
         [EncodedWindows(tmp_path, 0)[n] for n in range(4)]
     assert keep_encodings(network, windows, 4, tmp_path, about=ABOUT) == 1
 
@@ -116,19 +118,19 @@ def test_a_decoder_that_was_trained_keeps_its_encodings(tmp_path):
 
 def test_a_full_disk_leaves_no_half_file_and_is_gone_on_from(tmp_path, monkeypatch):
     network, windows = tiny_compact(), Balls()
-    written = embeddings_module.save_file
+    written = kept_module.save_file
 
     def full(tensors, path):
         if "000001" in path.name:
             raise OSError(errno.ENOSPC, "No space left on device")
         written(tensors, path)
 
-    monkeypatch.setattr(embeddings_module, "save_file", full)
+    monkeypatch.setattr(kept_module, "save_file", full)
     with pytest.raises(OSError, match="no space left"):
         keep_encodings(network, windows, 3, tmp_path, about=ABOUT)
     with pytest.raises(ValueError, match="no complete encodings"):
         EncodedWindows(tmp_path, 0)
-    monkeypatch.setattr(embeddings_module, "save_file", written)
+    monkeypatch.setattr(kept_module, "save_file", written)
     assert keep_encodings(network, windows, 3, tmp_path, about=ABOUT) == 2
     assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == [f"00000{n}.safetensors" for n in range(3)]
 
@@ -147,3 +149,26 @@ def test_a_step_without_the_encoder_is_quicker(tmp_path):
             step.embed(batch)
         seconds.append(time.process_time() - start)
     assert seconds[0] < 0.2 * seconds[1]
+
+
+class Disks(Balls):
+    """Sample n is a slice with a disk."""
+
+    def __init__(self):
+        self.batch = disk_batch()
+        self.batch["boxes"] += 0.123  # not to be had in half precision
+
+
+@pytest.mark.parametrize("boxes", [0, 1])
+def test_encoded_slices_give_the_loss_of_encoding_anew(tmp_path, boxes):
+    network, slices = tiny_sam(), Disks()
+    prepare_network(network, "decoder", LoraConfig(), frozen=("prompt_encoder.",))
+    keep_encodings(network, slices, 4, tmp_path, about=ABOUT)
+    kept = EncodedWindows(tmp_path, seed=5)
+    clicks, config = ClickConfig(rounds=2), SliceConfig(boxes=boxes)
+    step = SliceObjective(network, clicks=clicks, loss=LossConfig(), slices=config, seed=0)
+    batch = default_collate([kept[number] for number in (4, 5)])
+    anew = default_collate([slices[kept.kept_number(number)] for number in (4, 5)])
+    assert "image" not in batch and torch.equal(batch["boxes"], anew["boxes"])
+    loss, expected = step(batch, [4, 5], draw=1)[0], step(anew, [4, 5], draw=1)[0]
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=0.01)

@@ -24,6 +24,7 @@ from sam3dseg_training.evaluation.clicking import play
 from sam3dseg_training.evaluation.evaluate import evaluate
 from sam3dseg_training.evaluation.metrics import MEASURES
 from sam3dseg_training.evaluation.models import open_model
+from sam3dseg_training.evaluation.prompting import Prompting
 from sam3dseg_training.evaluation.results import judge, read_results, write_results
 from sam3dseg_training.evaluation.summary import object_summary, summary
 
@@ -74,7 +75,11 @@ class TestJudging:
     def test_an_object_is_scored_after_every_click_in_the_images_own_grid(self, cache, segmenter):
         case = cache.read("toy/case_000")
         (front, both) = judge(
-            segmenter, case, {"Front": ("Front",), "Front+Back": ("Front", "Back")}, clicks=3, tolerance_mm=1.0
+            segmenter,
+            case,
+            {"Front": ("Front",), "Front+Back": ("Front", "Back")},
+            prompting=Prompting(answers=3),
+            tolerance_mm=1,
         )
         assert (front.label, front.voxels, both.voxels) == ("Front", 7 * 7 * 6, 12 * 7 * 6)
         assert [len(front.scores[key]) for key in KEYS] == [3] * len(KEYS)
@@ -87,8 +92,8 @@ class TestJudging:
     def test_objects_do_not_see_each_others_clicks(self, cache, make_segmenter):
         case = cache.read("toy/case_000")
         objects = {"Front": ("Front",), "Back": ("Back",)}
-        together = judge(make_segmenter(), case, objects, clicks=2, tolerance_mm=1.0)
-        alone = judge(make_segmenter(), case, {"Back": ("Back",)}, clicks=2, tolerance_mm=1.0)
+        together = judge(make_segmenter(), case, objects, prompting=Prompting(answers=2), tolerance_mm=1.0)
+        alone = judge(make_segmenter(), case, {"Back": ("Back",)}, prompting=Prompting(answers=2), tolerance_mm=1.0)
         assert together[1].scores == alone[0].scores
 
     def test_results_survive_the_disk_and_other_settings_are_not_taken_for_them(self, tmp_path):
@@ -292,7 +297,7 @@ class TestBadInput:
 
         monkeypatch.setattr(running, "judge", full)
         monkeypatch.setattr(running, "_segmenter", lambda *arguments: None)
-        task = running.Task(cache.folder, "toy/case_000", {}, "m", "cpu", 1, 1.0, tmp_path / "x.json", {})
+        task = running.Task(cache.folder, "toy/case_000", {}, "m", "cpu", Prompting(), {}, 1.0, tmp_path / "x.json", {})
         with pytest.raises(ValueError, match="toy/case_000: out of memory; fewer jobs= need less"):
             running.run(task)
 

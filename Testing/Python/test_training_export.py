@@ -79,7 +79,7 @@ def test_the_adapter_answers_like_the_trained_network(tmp_path, base):
     trained = run_of(tmp_path / "run", base)
     out = export(ExportConfig(runs=[str(tmp_path / "run")], out=str(tmp_path / "mine.safetensors")))
     assert load_checkpoint(out).adapter["base"] == str(base)
-    loaded = load_segmenter(out, device="cpu", precision="float32")._network
+    loaded = load_segmenter(out, device="cpu", precision="float32")._placed.network
     assert not any("lora" in name for name, _ in loaded.named_modules())
     batch = ball_batch()
     for found, expected in zip(answer(loaded, batch), answer(trained, batch), strict=True):

@@ -152,7 +152,7 @@ def test_a_second_stage_starts_from_the_weights_of_the_first(place, run, tmp_pat
     assert main(["export", str(run), f"out={tmp_path / 'first.safetensors'}", "form=merged"]) == 0
     assert main(["export", str(tmp_path / "second"), f"out={tmp_path / 'second.safetensors'}"]) == 0
     first, second = (load_segmenter(tmp_path / f"{name}.safetensors", device="cpu") for name in ("first", "second"))
-    for ours, theirs in zip(first._network.parameters(), second._network.parameters(), strict=True):
+    for ours, theirs in zip(first._placed.network.parameters(), second._placed.network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from toy_training import ToyObjective, settings, toy_batches, toy_trainer, toy_validation, train
 
+from sam3dseg.families import PROPOSALS
 from sam3dseg_training.averaging import Average
 from sam3dseg_training.configs.fit import FitConfig
 from sam3dseg_training.configs.optim import ComputeConfig, OptimConfig, RecordConfig, ValidationConfig
@@ -276,6 +277,7 @@ def test_out_of_memory_names_the_setting_to_change():
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
     assert advice(FitConfig(compute=ComputeConfig(precision="float32"))) == "set compute.precision=bf16"
     assert "clicks.rounds=3" in advice(FitConfig(batch=1))
+    assert "batch=1" in advice(FitConfig(), PROPOSALS) and "proposals.patch" in advice(FitConfig(batch=1), PROPOSALS)
     with pytest.raises(RuntimeError, match="something else"), explained(FitConfig()):
         raise RuntimeError("something else")
 

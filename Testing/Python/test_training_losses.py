@@ -10,6 +10,10 @@ import torch
 
 from sam3dseg_training.configs.losses import IOU_LOSSES, MASK_LOSSES
 from sam3dseg_training.losses import (
+    class_dice,
+    class_dice_loss,
+    class_levels_loss,
+    class_map_at,
     deep_supervision_loss,
     deep_supervision_weights,
     dice_ce_loss,
@@ -24,11 +28,11 @@ from sam3dseg_training.losses import (
 )
 
 
-@pytest.fixture
-def pair():
-    """Logits (2, 3, 4, 4, 4) and a soft target (2, 1, 4, 4, 4)."""
+@pytest.fixture(params=[(4, 4, 4), (6, 5)], ids=["volumes", "pictures"])
+def pair(request):
+    """Logits (2, 3, ...) and a soft target (2, 1, ...)."""
     noise = torch.Generator().manual_seed(0)
-    return 2 * torch.randn(2, 3, 4, 4, 4, generator=noise), torch.rand(2, 1, 4, 4, 4, generator=noise)
+    return 2 * torch.randn(2, 3, *request.param, generator=noise), torch.rand(2, 1, *request.param, generator=noise)
 
 
 def per_mask(logits, target, formula):
@@ -51,6 +55,9 @@ FORMULAS = {
     "focal": lambda p, t: (np.abs(t - p) ** 2 * cross_entropy(p, t)).mean(),
 }
 FORMULAS["dice_ce"] = lambda p, t: FORMULAS["dice"](p, t) + cross_entropy(p, t).sum() / (4 * t.sum() + 0.05 * len(t))
+FORMULAS["dice_bce"] = lambda p, t: (
+    1 - (2 * (p * t).sum() + 1e-5) / ((p**2).sum() + (t**2).sum() + 1e-5) + cross_entropy(p, t).mean()
+)
 FORMULAS["dice_focal"] = lambda p, t: FORMULAS["dice"](p, t) + 20 * FORMULAS["focal"](p, t)
 
 
@@ -76,7 +83,7 @@ def test_a_right_mask_costs_next_to_nothing_and_stays_finite(kind):
 def test_focal_loss_without_focus_is_cross_entropy(pair):
     logits, target = pair
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
-    torch.testing.assert_close(focal_loss(logits, target, focus=0.0), expected.mean((2, 3, 4)))
+    torch.testing.assert_close(focal_loss(logits, target, focus=0.0), expected.flatten(2).mean(2))
 
 
 def test_dice_of_undecided_logits():
@@ -116,7 +123,7 @@ def test_only_the_best_of_several_masks_gets_a_gradient(pair):
     losses = dice_ce_loss(logits, target)
     best = losses.argmin(dim=1)
     multi_choice_loss(losses).sum().backward()
-    reached = logits.grad.abs().sum((2, 3, 4)) > 0
+    reached = logits.grad.abs().flatten(2).sum(2) > 0
     assert reached.tolist() == [[index == mask for index in range(3)] for mask in best.tolist()]
 
 
@@ -147,3 +154,55 @@ def test_iou_and_dice_count_voxels():
 def test_unknown_names_are_refused(function, names):
     with pytest.raises(ValueError, match=f"'other': expected {names[0]}"):
         function(torch.zeros(1, 1, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2), "other")
+
+
+@pytest.fixture
+def classes():
+    """Logits (2, 3, 2, 4, 4) of background and two classes, and class numbers (2, 2, 4, 4)."""
+    noise = torch.Generator().manual_seed(1)
+    return 2 * torch.randn(2, 3, 2, 4, 4, generator=noise), torch.randint(0, 3, (2, 2, 4, 4), generator=noise)
+
+
+def test_class_dice_has_squared_denominators_and_leaves_the_background_out(classes):
+    logits, target = classes
+    probability = np.exp(logits.double().numpy())
+    probability /= probability.sum(axis=1, keepdims=True)
+    truth = np.stack([target.numpy() == number for number in range(3)], axis=1).astype(float)
+    rows = []
+    for p, t in zip(probability, truth, strict=True):
+        terms = [(2 * (p[k] * t[k]).sum() + 1) / ((p[k] ** 2).sum() + (t[k] ** 2).sum() + 1) for k in (1, 2)]
+        rows.append(1 - np.mean(terms))
+    assert class_dice_loss(logits, target).tolist() == pytest.approx(rows, rel=1e-5)
+
+
+def test_the_loss_of_levels_is_the_weighted_sum_of_cross_entropy_and_dice(classes):
+    logits, target = classes
+    coarse = logits[..., 1::2, 1::2].clone()
+    weights = deep_supervision_weights(2)
+    expected = 0.0
+    for weight, level, truth in zip(weights, (logits, coarse), (target, target[..., 1::2, 1::2]), strict=True):
+        entropy = -level.log_softmax(1).gather(1, truth[:, None]).mean()
+        expected += weight * float(entropy + class_dice_loss(level, truth).mean())
+    assert float(class_levels_loss([logits, coarse], target, weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_level_of_class_logits_gets_a_gradient_in_proportion_to_its_weight(classes):
+    logits, target = classes
+    levels = [logits.clone().requires_grad_() for _ in range(4)]
+    weights = deep_supervision_weights(4)
+    assert weights == pytest.approx([8 / 15, 4 / 15, 2 / 15, 1 / 15])
+    class_levels_loss(levels, target, weights).backward()
+    norms = [float(level.grad.norm()) for level in levels]
+    assert norms == pytest.approx([norms[0] / 2**n for n in range(4)], rel=1e-5) and norms[3] > 0
+
+
+def test_class_maps_take_the_middle_of_coarse_cells():
+    target = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4)
+    assert class_map_at(target, (1, 2, 2))[0, 0].tolist() == [[5, 7], [13, 15]]
+    assert class_map_at(target, (1, 4, 4)).dtype == torch.long
+
+
+def test_dice_of_class_maps_by_hand():
+    truth = torch.tensor([[[[1, 1, 2, 0]]], [[[0, 0, 0, 0]]]])
+    found = torch.tensor([[[[1, 0, 1, 0]]], [[[0, 0, 0, 2]]]])
+    assert class_dice(found, truth, 2).numpy() == pytest.approx(np.array([[0.5, 0.0], [1.0, 0.0]]))

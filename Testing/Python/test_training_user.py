@@ -148,3 +148,16 @@ def test_a_sample_is_clicked_alike_in_whatever_batch_it_comes():
         count = own.shape[1]
         assert torch.equal(points[b, :count], own[0]) and torch.equal(labels[b, :count], own_labels[0])
         assert (labels[b, count:] == NOT_A_POINT).all()
+
+
+def test_in_a_picture_points_have_two_coordinates_in_index_order():
+    target = torch.zeros(1, 1, 8, 10)
+    target[0, 0, 1:6, 3:8] = 1
+    user = user_of(target, stride=4, random_share=0, jitter=0)
+    points, labels = user.click(None)
+    assert labels.tolist() == [[1]] and points.tolist() == [[[4 * 3 + 1.5, 4 * 5 + 1.5]]]
+    logits = -torch.ones_like(target)
+    logits[0, 0, :, 9] = 1
+    logits[target > 0] = 1
+    points, labels = user.click(logits)
+    assert labels.tolist() == [[1, 0]] and cells(points, 4)[0, 1, 1] == 9

@@ -15,6 +15,7 @@ pytest.importorskip("trimesh")
 import evaluation_toys
 import training_cases
 
+from sam3dseg.checkpoint import Checkpoint
 from sam3dseg.prompts import Click
 from sam3dseg_training.configs.evaluate import VisualizeConfig
 from sam3dseg_training.evaluation import visualize as module
@@ -35,6 +36,8 @@ def config(cache, tmp_path, monkeypatch, make_segmenter):
     """Any model is one that finds what is as bright as the click."""
 
     class Model:
+        name, checkpoint = "threshold", Checkpoint("compact", {})
+
         def segmenter(self, device):
             return make_segmenter()
 

@@ -50,14 +50,18 @@ COMMANDS = {
             "fit data=cache out=runs/small tune=decoder embeddings.windows=4",
             "fit data=union out=runs/general tune=full; sam3dseg-train fit data=cache out=runs/mine init=runs/general",
             "fit data=cache out=runs/a tune=encoder; sam3dseg-train fit data=cache out=runs/b tune=full init=runs/a",
+            "fit model=medsam data=cache out=runs/slices tune=lora slices.boxes=1 clicks.rounds=1 loss.kind=dice_bce",
             "fit config=runs/mine/config.yaml out=runs/again",
         ),
     ),
     "evaluate": Command(
-        "measure a model after 1 to N simulated clicks",
+        "measure a model by simulated clicks or boxes",
         EvaluateConfig,
         "evaluation.evaluate:evaluate",
-        ("evaluate model=mine.safetensors baseline=embedded data=cache out=report",),
+        (
+            "evaluate model=mine.safetensors baseline=embedded data=cache out=report",
+            "evaluate model=medsam data=cache out=report prompts=slice_boxes orientation=coronal",
+        ),
     ),
     "visualize": Command(
         "pictures and meshes of references and results",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,19 @@ from .tuning.parts import keep_frozen_in_eval
 from .weighting import AdaptiveWeights, FixedWeights
 
 CLICK_STREAM, ROUND_STREAM = 0, 1  # independent random numbers from one seed
+Patient = Callable[[dict[str, Any], int], TrainingUser]  # batch, target -> its user
 
 
 def encode_features(network: Any, image: Tensor) -> Any:
-    """Windows (B, C, n, n, n) -> what the image encoder makes of them; without gradients when it is frozen."""
+    """Windows (B, C, n, n, n) or slices (B, C, n, n) -> what the image encoder makes of them.
+
+    Without gradients when the encoder is frozen.
+    """
     encoder = network.image_encoder
     trains = torch.is_grad_enabled() and any(value.requires_grad for value in encoder.parameters())
+    layout = torch.channels_last_3d if image.ndim == 5 else torch.channels_last
     with torch.set_grad_enabled(trains):
-        return encoder(image.contiguous(memory_format=torch.channels_last_3d))
+        return encoder(image.contiguous(memory_format=layout))
 
 
 def embedding_of(network: Any, image: Tensor | None, features: Any) -> Any:
@@ -90,7 +95,7 @@ class ClickObjective(nn.Module):
         """
         if rounds:
             with torch.no_grad():
-                return self._judge(self.embed(batch), batch, rounds)
+                return self.judge(self.embed(batch), batch, rounds)
         embedding = self.embed(batch)
         shared = np.random.default_rng((self.seed, ROUND_STREAM, draw))
         turns = int(shared.integers(1, self.clicks.rounds + 1))
@@ -100,7 +105,8 @@ class ClickObjective(nn.Module):
             target = batch["targets"][:, index : index + 1]
             distance = self._distance(batch, index)
             rngs = [np.random.default_rng((self.seed, CLICK_STREAM, int(number), index)) for number in numbers]
-            dice = self._train_target(embedding, target, distance, rngs, shared, turns, terms)
+            user = self.user(batch, index, rngs, shared)
+            dice = self._train_target(embedding, target, distance, user, shared, turns, terms)
             first.append(dice[0])
             last.append(dice[-1])
         steps = turns * batch["targets"].shape[1]
@@ -126,20 +132,19 @@ class ClickObjective(nn.Module):
         embedding: Any,
         target: Tensor,
         distance: Tensor | None,
-        rngs: list[np.random.Generator],
+        user: TrainingUser,
         shared: np.random.Generator,
         turns: int,
         terms: dict[str, list[Tensor]],
     ) -> list[float]:
-        """Click one target (B, 1, m, m, m) for some turns; adds to the terms and gives the Dice after every turn."""
-        user = TrainingUser(rngs, target, self.clicks, self.stride)
+        """Click one target (B, 1, m, ...) for some turns; adds to the terms and gives the Dice after every turn."""
         previous: Tensor | None = None
         reached: Tensor | None = None  # Dice loss of the mask before the click
         dice = []
         for _ in range(turns):
-            points, labels = (t.to(target.device) for t in user.click(previous))
+            asked = self.ask(user, previous, target)
             fed = None if previous is None or shared.random() < self.clicks.forget_share else previous
-            sparse, dense = self.prompts(points, labels, fed, target)
+            sparse, dense = self.prompts(asked, fed, target)
             logits, iou = self.network.decode_masks(embedding, sparse, dense)
             logits = logits.float()
             self._add_mask_terms(terms, logits, iou.float(), target)
@@ -165,26 +170,46 @@ class ClickObjective(nn.Module):
         if self.loss.iou > 0:
             terms["iou"].append(iou_loss(iou, soft_iou(logits.detach(), target), self.loss.iou_kind).mean())
 
-    def prompts(self, points: Tensor, labels: Tensor, fed: Tensor | None, target: Tensor) -> tuple[Tensor, Any]:
-        """Encode clicks (B, N, 3), (B, N) and the logits fed back (B, 1, m, m, m) or None."""
+    def user(
+        self, batch: dict[str, Any], index: int, rngs: list[np.random.Generator], shared: np.random.Generator
+    ) -> TrainingUser:
+        """Who prompts for target `index`; what the batch has in common is drawn from `shared`."""
+        return TrainingUser(rngs, batch["targets"][:, index : index + 1], self.clicks, self.stride)
+
+    def ask(self, user: TrainingUser, previous: Tensor | None, target: Tensor) -> Any:
+        """What the user says of the last logits (B, 1, m, ...): clicks (B, N, 3), (B, N), on the target's device."""
+        points, labels = user.click(previous)
+        return points.to(target.device), labels.to(target.device)
+
+    def prompts(self, asked: Any, fed: Tensor | None, target: Tensor) -> tuple[Tensor, Any]:
+        """Encode what `ask` gave, and the logits fed back (B, 1, m, m, m) or None."""
+        points, labels = asked
         if fed is None and self.starts_from_zeros:
             fed = torch.zeros_like(target)
         if fed is not None:
             return self.network.encode_prompts(points, labels, fed)
         return self.network.encode_prompts(points, labels, None, grid=tuple(target.shape[2:]))
 
-    def _judge(self, embedding: Any, batch: dict[str, Any], rounds: int) -> tuple[Tensor, dict[str, float]]:
+    def judge(self, embedding: Any, batch: dict[str, Any], rounds: int) -> tuple[Tensor, dict[str, float]]:
         """Dice after every one of `rounds` patient clicks, as an evaluation would make them."""
+        dice = self.judged(embedding, batch, rounds, self.patient_user)
+        measures = {f"dice_{turn + 1}": float(value) for turn, value in enumerate(dice)}
+        return 1 - torch.tensor(dice.mean(), dtype=torch.float32), measures
+
+    def judged(self, embedding: Any, batch: dict[str, Any], rounds: int, patient: Patient) -> np.ndarray:
+        """Mean Dice (rounds,) over all targets after every answer to the user that `patient` gives for each."""
         dice = np.zeros(rounds)
         count = batch["targets"].shape[1]
         for index in range(count):
             target = batch["targets"][:, index : index + 1]
-            rngs = [np.random.default_rng(0) for _ in target]
-            user, previous = TrainingUser(rngs, target, PATIENT, self.stride), None
+            user, previous = patient(batch, index), None
             for turn in range(rounds):
-                points, labels = (t.to(target.device) for t in user.click(previous))
-                sparse, dense = self.prompts(points, labels, previous, target)
+                sparse, dense = self.prompts(self.ask(user, previous, target), previous, target)
                 previous = self.network.decode_masks(embedding, sparse, dense)[0][:, :1].float()
                 dice[turn] += float(hard_dice(previous, target).mean()) / count
-        measures = {f"dice_{turn + 1}": float(value) for turn, value in enumerate(dice)}
-        return 1 - torch.tensor(dice.mean(), dtype=torch.float32), measures
+        return dice
+
+    def patient_user(self, batch: dict[str, Any], index: int) -> TrainingUser:
+        """The user of an evaluation, for target `index`."""
+        target = batch["targets"][:, index : index + 1]
+        return TrainingUser([np.random.default_rng(0) for _ in target], target, PATIENT, self.stride)

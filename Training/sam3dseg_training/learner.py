@@ -13,7 +13,7 @@ from torch import nn
 
 from .averaging import Average
 from .configs.optim import OptimConfig
-from .run_state import check_resumable, fill, frozen_checksum, load_optimiser, optimiser_state, whole
+from .run_state import check_optimiser, check_resumable, fill, frozen_checksum, load_optimiser, optimiser_state, whole
 from .schedule import Schedule
 
 NETWORK = "network."  # the attribute of an objective that holds the network
@@ -21,7 +21,7 @@ Balance = tuple[Sequence[nn.Parameter], float]  # parameters that weigh the loss
 
 
 class Learner:
-    """An objective set up by Fabric; AdamW for the groups of parameters, Adam for those that balance the loss.
+    """An objective set up by Fabric; AdamW or SGD for the groups of parameters, Adam for those that balance the loss.
 
     module is what a training step calls, objective the same without Fabric around it.
     """
@@ -45,13 +45,8 @@ class Learner:
         self.parameters = {name: self.objective.get_parameter(name) for part in grouped.values() for name in part}
         self.balance = {name: self.objective.get_parameter(name) for name in weighing}
         self.average = Average(self.parameters, optim.average)
-        adamw = torch.optim.AdamW(
-            [{"params": [self.parameters[name] for name in part], "name": group} for group, part in grouped.items()],
-            lr=optim.rate,
-            weight_decay=optim.decay,
-            betas=(0.9, optim.beta),
-        )
-        self._optimisers: list[torch.optim.Optimizer] = [adamw]
+        parts = [{"params": [self.parameters[name] for name in part], "name": group} for group, part in grouped.items()]
+        self._optimisers: list[torch.optim.Optimizer] = [_optimiser(parts, optim)]
         if self.balance:
             self._optimisers.append(torch.optim.Adam(list(self.balance.values()), lr=balance[1]))
         self._wrapped: list[Any] = [fabric.setup_optimizers(optimiser) for optimiser in self._optimisers]
@@ -112,6 +107,7 @@ class Learner:
         tensors = self._tensors()
         here = {name.removeprefix(NETWORK): value for name, value in tensors.items()}
         check_resumable(state, path, here, self._frozen)
+        check_optimiser(state, path, self.optim.kind)
         for name, value in here.items():
             fill(value, state["network"][name])
         for name, average in self.average.values.items():
@@ -127,3 +123,9 @@ class Learner:
     def _precision_state(self) -> dict[str, Any]:
         """Of the scaler of fp16; empty for other precisions."""
         return self.fabric.strategy.precision.state_dict()
+
+
+def _optimiser(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.optim.Optimizer:
+    if optim.kind == "sgd":
+        return torch.optim.SGD(groups, lr=optim.rate, weight_decay=optim.decay, momentum=optim.momentum, nesterov=True)
+    return torch.optim.AdamW(groups, lr=optim.rate, weight_decay=optim.decay, betas=(0.9, optim.beta))

@@ -6,23 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sam3dseg.families import CLICKS_2D, CLICKS_3D, PROPOSALS
 from sam3dseg.placement import is_out_of_memory
 
 from .configs.options import keys_of, value_of
 
 
 @contextmanager
-def explained(config: Any) -> Iterator[None]:
-    """Turn running out of memory into a ValueError that names the setting to change."""
+def explained(config: Any, family: str = CLICKS_3D) -> Iterator[None]:
+    """Turn running out of memory into a ValueError that names the setting to change; family: of the model."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
-        raise ValueError(f"out of memory: {advice(config)}; the same command goes on from the last save") from error
+        remedy = advice(config, family)
+        raise ValueError(f"out of memory: {remedy}; the same command goes on from the last save") from error
 
 
-def advice(config: Any) -> str:
+def advice(config: Any, family: str = CLICKS_3D) -> str:
     """The first setting that still can save memory, from the one that costs least to the one that costs most."""
     values = {key: value_of(config, key) for key, _, _ in keys_of(type(config))}
     if values["compute.precision"] == "float32":
@@ -31,6 +33,8 @@ def advice(config: Any) -> str:
         half = values["batch"] // 2
         turns = values["optim.accumulate"] * values["batch"] // half
         return f"set batch={half} optim.accumulate={turns}, which gives the same gradient"
+    if family == PROPOSALS:
+        return "set a smaller proposals.patch in another folder out=, or use a device with more memory"
     if values["clicks.rounds"] > 3:
         return f"set clicks.rounds={values['clicks.rounds'] // 2}: every click of a step is kept for its gradient"
     if values.get("data.targets", 1) > 1:
@@ -41,5 +45,7 @@ def advice(config: Any) -> str:
         return "set tune=lora, or tune=decoder"
     if values.get("tune") == "lora":
         return "set tune=decoder"
+    if family == CLICKS_2D:
+        return "use a device with more memory"
     size = "window" if "window" in values else "data.crop"
     return f"set a smaller {size}, or use a device with more memory"

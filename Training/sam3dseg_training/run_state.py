@@ -19,6 +19,7 @@ from sam3dseg.atomic import replacing
 
 FORMAT = 2  # 1 had no number
 LAST, BEST = "last.pt", "best.pt"
+SGD_MOMENT = "momentum_buffer"
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -75,6 +76,15 @@ def check_resumable(state: Mapping[str, Any], path: Path, parameters: Mapping[st
         raise ValueError(f"{path} was trained on other base weights than model= names now: give the run another folder")
 
 
+def check_optimiser(state: Mapping[str, Any], path: Path, kind: str) -> None:
+    """Raise ValueError when the moments in a state are not those of the optimiser `kind`: adamw or sgd."""
+    moments = next(iter(state["optimisers"][0].values()), None)
+    if moments is not None and (SGD_MOMENT in moments) != (kind == "sgd"):
+        raise ValueError(
+            f"{path} was trained with another optimiser than optim.kind={kind}: give the one it began with"
+        )
+
+
 def frozen_checksum(module: nn.Module) -> int:
     """CRC-32 of all parameters that are not trained, 0 when all are."""
     value = 0
@@ -115,7 +125,9 @@ def load_optimiser(
     """Take up what `optimiser_state` gave."""
     for name, moments in state.items():
         parameter = parameters[name]
-        optimiser.state[parameter] = held = {"step": moments["step"].clone()}  # it stays on the CPU
+        optimiser.state[parameter] = held = {}
+        if "step" in moments:
+            held["step"] = moments["step"].clone()  # it stays on the CPU
         for key in moments.keys() - {"step"}:
             held[key] = torch.empty_like(parameter)
             fill(held[key], moments[key])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam3dseg.simulated_user import next_click
+from sam3dseg.simulated_user import next_place
 
 from .configs.clicks import ClickConfig
 
@@ -26,19 +26,19 @@ class TrainingUser:
     """Keeps one list of clicks per window of a batch and adds to it where the mask is wrong.
 
     Every window has its own random numbers, so that a sample is clicked alike in whatever batch it comes.
-    stride: window voxels per cell of the targets (B, 1, m, m, m).
+    stride: window voxels per cell of the targets (B, 1, m, ...), of any number of dimensions.
     """
 
     def __init__(self, rngs: Sequence[np.random.Generator], targets: Tensor, config: ClickConfig, stride: int) -> None:
         self.rngs, self.config, self.stride = rngs, config, stride
-        self.references = [visible(target) for target in targets[:, 0].cpu().numpy()]  # (m, m, m) each
+        self.references = [visible(target) for target in targets[:, 0].cpu().numpy()]  # (m, ...) each
         self.points: list[list[np.ndarray]] = [[] for _ in self.references]
         self.labels: list[list[int]] = [[] for _ in self.references]
 
     def click(self, logits: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One more click per window, given the last logits (B, 1, m, m, m) -> points (B, N, 3), labels (B, N).
+        """One more click per window, given the last logits (B, 1, m, ...) -> points (B, N, D), labels (B, N).
 
-        Points are window voxels; lists of different lengths are filled up with "not a point".
+        Points are window voxels in index order; lists of different lengths are filled up with "not a point".
         """
         masks = None if logits is None else (logits[:, 0] > 0).cpu().numpy()
         for b in range(len(self.references)):
@@ -47,7 +47,7 @@ class TrainingUser:
             else:
                 self._correct(b, masks[b])
         longest = max(1, *(len(points) for points in self.points))
-        points = np.zeros((len(self.points), longest, 3), np.float32)
+        points = np.zeros((len(self.points), longest, self.references[0].ndim), np.float32)
         labels = np.full((len(self.points), longest), NOT_A_POINT, np.float32)
         for b in range(len(self.points)):
             count = len(self.points[b])
@@ -77,9 +77,9 @@ class TrainingUser:
 
     def _correct(self, b: int, mask: np.ndarray | None) -> None:
         loose = self.rngs[b] if self.rngs[b].random() < self.config.random_share else None
-        click = next_click(self.references[b], mask, rng=loose)
-        if click is not None:
-            self._add(b, np.array(click.ijk), is_foreground=click.is_foreground)
+        place = next_place(self.references[b], mask, rng=loose)
+        if place is not None:
+            self._add(b, np.array(place[0]), is_foreground=place[1])
 
     def _box_middle(self, rng: np.random.Generator, reference: np.ndarray) -> np.ndarray:
         """The middle of a box drawn loosely around the object: the point that the session makes of a box."""
@@ -89,6 +89,6 @@ class TrainingUser:
         return (low + high + rng.uniform(-slack, slack) + rng.uniform(-slack, slack)) / 2
 
     def _add(self, b: int, place: np.ndarray, *, is_foreground: bool) -> None:
-        jitter = self.rngs[b].uniform(-self.config.jitter, self.config.jitter, 3)
+        jitter = self.rngs[b].uniform(-self.config.jitter, self.config.jitter, len(place))
         self.points[b].append(self.stride * place + (self.stride - 1) / 2 + jitter)
         self.labels[b].append(int(is_foreground))

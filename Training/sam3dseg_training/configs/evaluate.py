@@ -9,7 +9,7 @@ from .options import option
 
 @dataclass(frozen=True, slots=True)
 class EvaluateConfig:
-    """Simulated clicks through the session of the effect, on held-out or all cases."""
+    """Simulated prompts through the session of the effect, on held-out or all cases."""
 
     data: str = option("", "folder written by `sam3dseg-train prepare`", required=True)
     out: str = option("", "folder for metrics.json, tables, curves and the page", required=True)
@@ -20,6 +20,11 @@ class EvaluateConfig:
     fold: int = option(0, "which part of the cases was held out", least=0)
     folds: int = option(5, "parts: every folds-th case was held out", least=1)
     limit: int = option(0, "look at so many of these cases only, evenly spread (0: all)", least=0)
+    prompts: str = option("clicks", "clicks; slice_boxes, for models of slices: the smallest box around the object in "
+                          "every slice", choices=("clicks", "slice_boxes"))  # fmt: skip
+    orientation: str = option("auto", "of the slices, for models of slices",
+                              choices=("auto", "axial", "coronal", "sagittal"))  # fmt: skip
+    modality: str = option("auto", "of the intensities, for models of slices", choices=("auto", "ct", "other"))
     clicks: int = option(5, "simulated clicks per object", least=1)
     tolerance_mm: float = option(1.0, "tolerance of the Surface Dice in mm", above=0)
     pictures: int = option(3, "pictures of the worst and of the best results on the page", least=0)

@@ -9,6 +9,8 @@ from .data import DataConfig
 from .losses import LossConfig
 from .optim import ComputeConfig, OptimConfig, RecordConfig, ValidationConfig
 from .options import option, section
+from .proposals import ProposalConfig
+from .slices import SliceConfig
 
 TUNES = ("lora", "full", "decoder", "encoder")
 
@@ -45,6 +47,8 @@ class FitConfig:
     data: DataConfig = section(DataConfig, "the cases", shorthand="path")
     lora: LoraConfig = section(LoraConfig, "for tune=lora")
     embeddings: EmbeddingConfig = section(EmbeddingConfig, "for tune=decoder")
+    proposals: ProposalConfig = section(ProposalConfig, "for new:sam_3d, which segments all classes by itself")
+    slices: SliceConfig = section(SliceConfig, "for models of slices")
     clicks: ClickConfig = section(ClickConfig, "the simulated user")
     loss: LossConfig = section(LossConfig, "the loss")
     optim: OptimConfig = section(OptimConfig, "the optimiser")

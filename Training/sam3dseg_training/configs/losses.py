@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .options import option
 
-MASK_LOSSES = ("dice_ce", "dice", "focal", "dice_focal")
+MASK_LOSSES = ("dice_ce", "dice_bce", "dice", "focal", "dice_focal")
 IOU_LOSSES = ("mse", "smooth_l1")
 
 

@@ -8,18 +8,24 @@ from .options import option
 
 STRATEGIES = ("auto", "ddp", "fsdp")
 PRECISIONS = ("float32", "bf16", "fp16")
+OPTIMISERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "poly")
 
 
 @dataclass(frozen=True, slots=True)
 class OptimConfig:
-    """AdamW with linear warm-up, then a cosine down to the final rate."""
+    """AdamW or SGD with linear warm-up, then a cosine or a power down to the final rate."""
 
+    kind: str = option("adamw", "adamw, or sgd with Nesterov momentum", choices=OPTIMISERS)
+    schedule: str = option("cosine", "how the rate falls: cosine, or poly, (1 - share of the schedule)^0.9",
+                           choices=SCHEDULES)  # fmt: skip
     rate: float = option(1e-3, "highest learning rate", above=0)
     final: float = option(0.02, "share of the learning rate left at the end", least=0, most=1)
     decoder: float = option(1.0, "learning rate of prompt encoder and decoder, relative to the encoder's", least=0)
     encoder_first: float = option(0.0, "share of the schedule that trains the encoder alone, at first", least=0, most=1)
     decay: float = option(0.02, "weight decay", least=0)
     beta: float = option(0.98, "decay of AdamW's second moment", least=0, most=1)
+    momentum: float = option(0.99, "momentum of SGD", above=0, most=1)
     warmup: float = option(0.02, "share of the schedule with a rising rate", least=0, most=1)
     clip: float = option(1.0, "largest norm of the gradient", above=0)
     accumulate: int = option(1, "batches per step of the optimiser", least=1)

@@ -86,3 +86,15 @@ def check(config: Any) -> None:
             raise ValueError(f"{key} must be more than {facts['above']}, not {value}")
         if facts.get("most") is not None and value > facts["most"]:
             raise ValueError(f"{key} must be at most {facts['most']}, not {value}")
+
+
+def refuse_changed(config: Any, names: Sequence[str], reason: str) -> None:
+    """Raise ValueError, "KEY=VALUE reason", for the first value under these keys and sections that is not the default.
+
+    config: one whose fields all have defaults.
+    """
+    default = type(config)()
+    for key, _, _ in keys_of(type(config)):
+        is_named = any(key == name or key.startswith(f"{name}{SEPARATOR}") for name in names)
+        if is_named and value_of(config, key) != value_of(default, key):
+            raise ValueError(f"{key}={value_of(config, key)} {reason}")

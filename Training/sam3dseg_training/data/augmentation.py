@@ -35,7 +35,7 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 
 class RandAnisotropy(RandomizableTransform):
-    """Thick slices: averages over some voxels along one axis and interpolates back.  (C, H, W, D) tensors."""
+    """Thick slices: averages over some voxels along one axis and interpolates back.  (C, H, W[, D]) tensors."""
 
     def __init__(self, prob: float = 0.1, factors: tuple[float, float] = (1.5, 4.0)) -> None:
         super().__init__(prob)
@@ -45,41 +45,47 @@ class RandAnisotropy(RandomizableTransform):
         self.randomize(None)
         if not self._do_transform:
             return img
-        axis, factor = int(self.R.randint(3)), float(self.R.uniform(*self.factors))
         size = list(img.shape[1:])
+        axis, factor = int(self.R.randint(len(size))), float(self.R.uniform(*self.factors))
         coarse = list(size)
         coarse[axis] = max(2, round(size[axis] / factor))
-        thick = F.adaptive_avg_pool3d(img[None], coarse)
-        return F.interpolate(thick, size, mode="trilinear", align_corners=False)[0]
+        thick = F.interpolate(img[None], coarse, mode="area")
+        mode = "trilinear" if len(size) == 3 else "bilinear"
+        return F.interpolate(thick, size, mode=mode, align_corners=False)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How a window is turned: flips per axis, and angles (3,) and scales (3,) of an affine map, or None."""
+    """How a window or a slice is turned: flips per axis, and angles and scales of an affine map, or None.
+
+    Angles are (3,), or (1,) in a slice; scales one per axis.
+    """
 
     flips: tuple[bool, ...] = (False, False, False)
     angles: tuple[float, ...] | None = None
     scales: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Placement:
-        flips = tuple(bool(flip) for flip in rng.integers(0, 2, 3))
+    def draw(cls, rng: np.random.Generator, *, axes: int = 3) -> Placement:
+        """A random placement in so many dimensions."""
+        flips = tuple(bool(flip) for flip in rng.integers(0, 2, axes))
         if rng.random() >= TURNED_SHARE:
             return cls(flips)
-        angles, scales = rng.uniform(-LARGEST_ANGLE, LARGEST_ANGLE, 3), np.exp(rng.uniform(-STRETCH, STRETCH, 3))
+        angles = rng.uniform(-LARGEST_ANGLE, LARGEST_ANGLE, 3 if axes == 3 else 1)
+        scales = np.exp(rng.uniform(-STRETCH, STRETCH, axes))
         return cls(flips, tuple(angles.tolist()), tuple(scales.tolist()))
 
     def margin(self, cells: int) -> int:
         """Cells to add on every side before the window is turned."""
         return 0 if self.angles is None else int(np.ceil(MARGIN * cells))
 
-    def apply(self, volume: NDArray, size: int, *, padding: str = "zeros") -> NDArray[np.float32]:
-        """(C, N, N, N) with its margin -> (C, size, size, size), linear."""
+    def apply(self, volume: NDArray, size: int | tuple[int, ...], *, padding: str = "zeros") -> NDArray[np.float32]:
+        """(C, N, ...) with its margin -> (C, *size), a number for all axes or one for each; linear."""
         if self.angles is not None:
             turn = Affine(
                 rotate_params=self.angles,
                 scale_params=self.scales,
-                spatial_size=(size,) * 3,
+                spatial_size=(size,) * (volume.ndim - 1) if isinstance(size, int) else size,
                 padding_mode=padding,
                 image_only=True,
             )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from sam3dseg.preprocessing import extract_window, normalise
 from sam3dseg.segmenter import Traits
@@ -23,12 +20,11 @@ from .augmentation import Placement, turned
 from .cache import Cache
 from .distance import signed_distance
 from .entries import CachedCase
-from .placing import Extent, Placer
-from .splits import Objects, objects_in, objects_of
+from .object_cases import Newest, ObjectCases
+from .placing import Placer
 from .targets import coverage, distance, object_mask
 
 SIZE_STEP = 16
-KEPT_CASES = 64  # open at once in every worker
 KEPT_FIELDS = 8
 SEARCHED_VOXELS = 2**21  # of an object's box, for its deepest voxel
 
@@ -43,57 +39,22 @@ class Plan:
     window: Window
 
 
-class Newest:
-    """The newest values of a function of a key."""
-
-    def __init__(self, make: Callable[[Any], Any], count: int) -> None:
-        self._make, self._count = make, count
-        self._values: OrderedDict[Any, Any] = OrderedDict()
-
-    def __call__(self, key: Any) -> Any:
-        if key not in self._values:
-            self._values[key] = self._make(key)
-            while len(self._values) > self._count:
-                self._values.popitem(last=False)
-        self._values.move_to_end(key)
-        return self._values[key]
-
-    def __reduce__(self) -> tuple:
-        return Newest, (self._make, self._count)  # open files do not go to another process
-
-
-class CutWindows(Dataset):
+class CutWindows(ObjectCases):
     """What both kinds of windows share: reading, cutting, and the facts of the model."""
 
     def __init__(
         self, cache: Cache, cases: Sequence[str], config: DataConfig, traits: Traits, *, with_sdf: bool = False
     ) -> None:
-        self.cache, self.traits = cache, traits
+        super().__init__(cache, cases, config.labels)
+        self.traits = traits
         self.size = _window_size(config.crop, traits)
         self.cells = self.size * traits.logits_size // traits.window_size
         self.placer = Placer(self.size, traits.fixed_spacing_mm)
-        self.objects: Objects = objects_of(cache, config.labels)
-        records = {record.key: record for record in cache.records}
-        present = {key: objects_in(records[key], self.objects) for key in cases}
-        self.present = {key: names for key, names in present.items() if names}
-        self.keys = tuple(self.present)
-        if not self.keys:
-            raise ValueError(
-                f"none of {len(cases)} cases holds {', '.join(self.objects)}: choose other labels, or more cases"
-            )
         if with_sdf and not cache.options["sdf"]:
             raise ValueError(f"the cache {cache.folder} has no distances: prepare it with sdf=true, or set loss.sdf=0")
         self.with_sdf = with_sdf
-        self.case = Newest(self._read, KEPT_CASES)
         self._fields = Newest(cache.distances, KEPT_FIELDS)
         self._merged = Newest(self._merge, KEPT_FIELDS)
-
-    def _read(self, key: str) -> CachedCase:
-        return self.cache.read(key, mapped=True)
-
-    def extent(self, case: CachedCase, name: str) -> Extent:
-        """The object's box in a case."""
-        return Extent.of([case.structures[part] for part in self.objects[name] if part in case.structures])
 
     def point(self, case: CachedCase, name: str, rng: np.random.Generator | None) -> NDArray[np.int64]:
         """A voxel (3,) of the object: its deepest one, or with `rng` any; large objects are looked at in steps."""

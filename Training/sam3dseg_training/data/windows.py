@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from sam3dseg.segmenter import Traits
 from sam3dseg.windows import Window
@@ -25,7 +25,7 @@ from .cache import Cache
 from .cutting import CutWindows, Plan
 from .entries import CachedCase
 
-WINDOW_STREAM, ORDER_STREAM = 2, 3  # random numbers apart from those of the clicks
+WINDOW_STREAM = 2  # random numbers apart from those of the clicks
 DEEPEST_SHARE = 0.4  # of the first clicks that windows are placed for; the others are anywhere in the object
 LEAST_CELLS = 8  # of an object that comes into a window by chance
 FRAMED_AGAIN = 0.3  # of the edge, for an object that is lost in its window
@@ -77,9 +77,7 @@ class CaseWindows(CutWindows):
         return np.random.default_rng((self.seed, WINDOW_STREAM, number))
 
     def _plan(self, number: int, rng: np.random.Generator) -> Plan:
-        epoch, place = divmod(number, len(self.keys))
-        order = np.random.default_rng((self.seed, ORDER_STREAM, epoch)).permutation(len(self.keys))
-        key = self.keys[order[place]]
+        key = self.drawn_key(number, self.seed)
         case = self.case(key)
         name = str(rng.choice(self.present[key]))
         point = self.point(case, name, None if rng.random() < DEEPEST_SHARE else rng)
@@ -153,9 +151,9 @@ class NumberBatches:
 
 
 def loader(
-    dataset: CaseWindows, batch: int, workers: int, first: int = 0, rank: int = 0, world: int = 1
+    dataset: Dataset, batch: int, workers: int, first: int = 0, rank: int = 0, world: int = 1
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches from sample number `first` on, made by so many processes, in this one when 0.
+    """Endless batches of any samples with numbers, from `first` on, made by so many processes, in this one when 0.
 
     batch: windows per rank. After k batches the next sample number of the run is first + k * batch * world.
     """

@@ -17,12 +17,18 @@ from sam3dseg.simulated_user import next_click
 class Turn:
     """A click, the mask (I, J, K) that answered it, and the seconds this took.
 
-    Where nothing was left to correct, click and seconds are None and the mask is the one before.
+    Where nothing was left to correct, click and seconds are None and the mask is the one before; other prompts than
+    clicks have seconds only.
     """
 
     mask: NDArray[np.bool_]
     click: Click | None = None
     seconds: float | None = None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the mask is the one before."""
+        return self.seconds is None
 
 
 def play(reference: NDArray[np.bool_], answer: Callable[[Click], NDArray[np.bool_]], *, clicks: int) -> Iterator[Turn]:

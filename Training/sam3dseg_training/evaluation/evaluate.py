@@ -1,4 +1,4 @@
-"""`sam3dseg-train evaluate`: simulated clicks on held-out cases, and a report of what came of them."""
+"""`sam3dseg-train evaluate`: simulated prompts on held-out cases, and a report of what came of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from ..configs.resolve import as_words, save
 from ..data.cache import Cache, CaseRecord, open_cache
 from ..data.splits import Objects, objects_in, objects_of, split_cases
 from ..progress import watched
+from .answering import check_objects
 from .models import Model, open_model
 from .plots import write_curves
+from .prompting import Prompting, prompting_of
 from .report import write_page
 from .results import BASELINE, MODEL, ObjectResult, read_results
 from .running import Task, run_all
@@ -47,12 +49,13 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     objects = objects_of(cache, config.labels)
     records = _chosen(cache, config, objects)
     models = {role: open_model(name) for role, name in ((MODEL, config.model), (BASELINE, config.baseline)) if name}
+    prompting = prompting_of(config, {model.name: model.checkpoint.architecture for model in models.values()})
     for model in models.values():
-        model.segmenter(config.device)
+        check_objects(model.segmenter(config.device), objects)
     out.mkdir(parents=True, exist_ok=True)
     save(config, out)
     tasks = {
-        (role, record.key): _task(config, cache, record, objects, model)
+        (role, record.key): _task(config, cache, record, objects, model, prompting)
         for role, model in models.items()
         for record in records
     }
@@ -62,7 +65,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     for _ in watched(run_all(list(missing.values()), config.jobs), len(missing)):
         pass
     results = {role: _read(tasks[role, record.key] for record in records) for role in models}
-    metrics = _metrics(config, records, models, results)
+    metrics = _metrics(config, records, models, results, prompting)
     evaluation = Evaluation(metrics, results)
     write_tables(out, metrics, results)
     write_curves(out / CURVES, metrics)
@@ -87,14 +90,17 @@ def _chosen(cache: Cache, config: EvaluateConfig, objects: Objects) -> list[Case
     return chosen
 
 
-def _task(config: EvaluateConfig, cache: Cache, record: CaseRecord, objects: Objects, model: Model) -> Task:
+def _task(
+    config: EvaluateConfig, cache: Cache, record: CaseRecord, objects: Objects, model: Model, prompting: Prompting
+) -> Task:
     present = {name: objects[name] for name in objects_in(record, objects)}
     stamp = {
         "format": FORMAT,
         "case": record.digest,
         "model": model.sha256,
         "objects": {name: list(members) for name, members in present.items()},
-        "clicks": config.clicks,
+        "prompts": asdict(prompting),
+        "slices": [config.orientation, config.modality],
         "tolerance_mm": config.tolerance_mm,
     }
     path = Path(config.out) / RESULTS / model.sha256[:12] / f"{record.key}.json"
@@ -104,7 +110,8 @@ def _task(config: EvaluateConfig, cache: Cache, record: CaseRecord, objects: Obj
         objects=present,
         model=model.source,
         device=config.device,
-        clicks=config.clicks,
+        prompting=prompting,
+        slices={"orientation": config.orientation, "modality": config.modality},
         tolerance_mm=config.tolerance_mm,
         path=path,
         stamp=stamp,
@@ -126,6 +133,7 @@ def _metrics(
     records: Sequence[CaseRecord],
     models: Mapping[str, Model],
     results: Mapping[str, Sequence[ObjectResult]],
+    prompting: Prompting,
 ) -> dict[str, Any]:
     """What metrics.json holds."""
     labels = list(dict.fromkeys(result.label for result in results[MODEL]))
@@ -137,6 +145,7 @@ def _metrics(
         "format": FORMAT,
         "command": as_words(config, "evaluate"),
         "settings": asdict(config),
+        "prompts": prompting.kind,
         "data": _data(config, records, labels),
         "models": {role: {**model.facts(), "trained_on": seen[role]} for role, model in models.items()},
         "overall": {role: summary(found) for role, found in results.items()},
@@ -177,9 +186,10 @@ def _data(config: EvaluateConfig, records: Sequence[CaseRecord], labels: Sequenc
 
 
 def _tell(metrics: Mapping[str, Any], out: Path) -> None:
+    prompting = Prompting.of(metrics)
     for role, found in metrics["overall"].items():
         dice = found["dice"]["mean"]
         after = f", {dice[-1]:.3f} after {len(dice)}" if len(dice) > 1 else ""
         name = metrics["models"][role]["name"]
-        log.info("%s: Dice %.3f after 1 click%s (%d objects)", name, dice[0], after, found["objects"])
+        log.info("%s: Dice %.3f after %s%s (%d objects)", name, dice[0], prompting.words(1), after, found["objects"])
     log.info("the report is %s", out / PAGE)

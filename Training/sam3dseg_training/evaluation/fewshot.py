@@ -15,6 +15,7 @@ from sam3dseg.atomic import check_output, replacing
 
 from ..configs.evaluate import FewShotConfig
 from .plots import plain
+from .prompting import CLICKS, Prompting
 from .results import BASELINE, MODEL
 from .tables import read_metrics
 
@@ -25,11 +26,15 @@ COLORS = ("#1d5fd1", "#0f9d58", "#8e44ad", "#c0392b", "#00838f")
 
 @dataclass(frozen=True)
 class Point:
-    """One report: how many cases its model was trained on, Dice after every click, and that before fine-tuning."""
+    """One report: how many cases its model was trained on, Dice after every click, and that before fine-tuning.
+
+    prompts: what the model was given, if not clicks.
+    """
 
     cases: int
     dice: tuple[float, ...]
     before: tuple[float, ...]
+    prompts: str = CLICKS
 
 
 def fewshot(config: FewShotConfig) -> list[Point]:
@@ -39,6 +44,9 @@ def fewshot(config: FewShotConfig) -> list[Point]:
     """
     check_output(config.out, (".png",))
     points = sorted((read_point(folder, config.label) for folder in config.reports), key=lambda point: point.cases)
+    kinds = sorted({point.prompts for point in points})
+    if len(kinds) > 1:
+        raise ValueError(f"expected reports of the same prompts, received {' and '.join(kinds)}: show them apart")
     most = min(len(point.dice) for point in points)
     clicks = config.clicks or sorted({1, most})
     if not all(1 <= click <= most for click in clicks):
@@ -66,7 +74,8 @@ def read_point(folder: str | Path, label: str = "") -> Point:
         raise ValueError(f"{folder} has no label {label!r}: expected one of {', '.join(metrics['labels'])}")
     known = metrics["models"].get(BASELINE, {})
     is_before = BASELINE in found and not known.get("training_cases")
-    return Point(cases, _means(found[MODEL]), _means(found[BASELINE]) if is_before else ())
+    before = _means(found[BASELINE]) if is_before else ()
+    return Point(cases, _means(found[MODEL]), before, metrics.get("prompts", CLICKS))
 
 
 def _means(found: dict[str, Any]) -> tuple[float, ...]:
@@ -88,8 +97,9 @@ def _picture(points: Sequence[Point], clicks: Sequence[int], lines: Sequence[tup
     figure = Figure(figsize=(7, 4.6), layout="constrained", facecolor="white")
     axes = figure.subplots()
     before = next((point.before for point in points if point.before), ())
+    prompting = Prompting(points[0].prompts)
     for index, click in enumerate(clicks):
-        color, words = COLORS[index % len(COLORS)], f"{click} click{'s' * (click != 1)}"
+        color, words = COLORS[index % len(COLORS)], prompting.words(click)
         counts, dice = [point.cases for point in points], [point.dice[click - 1] for point in points]
         axes.plot(counts, dice, "-o", color=color, label=words)
         for count, value in zip(counts, dice, strict=True):

@@ -9,7 +9,10 @@ from typing import Any
 
 from sam3dseg.adapters import digest_of
 from sam3dseg.checkpoint import Checkpoint
-from sam3dseg.segmenter import TorchSegmenter, load_weights, segmenter_of
+from sam3dseg.families import FAMILIES, PROPOSALS
+from sam3dseg.proposer import Proposer, proposer_of
+from sam3dseg.protocol import Segmenter, SliceSegmenter
+from sam3dseg.segmenter import load_weights, segmenter_of
 
 from ..configs.export import ExportConfig
 from ..configs.fit import FitConfig
@@ -27,8 +30,10 @@ class Model:
     checkpoint: Checkpoint
     sha256: str
 
-    def segmenter(self, device: str) -> TorchSegmenter:
+    def segmenter(self, device: str) -> Segmenter | SliceSegmenter | Proposer:
         """The model on a device; raises ValueError for an unknown one, and for weights that cannot be used."""
+        if FAMILIES[self.checkpoint.architecture] == PROPOSALS:
+            return proposer_of(self.checkpoint, name=self.name, device=device)
         return segmenter_of(self.checkpoint, name=self.name, device=device)
 
     @property

@@ -20,6 +20,7 @@ from ..data.targets import object_mask
 from .metrics import MEASURES
 from .page import counted, facts, image, listed, number, page, row, table
 from .pictures import BASELINE_COLOR, MODEL_COLOR, REFERENCE_COLOR, Layer, planes_picture, png
+from .prompting import Prompting
 from .results import BASELINE, MODEL, WHOLE, ObjectResult
 from .summary import BARS
 
@@ -28,15 +29,17 @@ MOST_ROWS = 500  # of the table of cases
 SHOWN_CLICKS = (1, 2, 3, 5, 10)
 CARD = ("base", "tune", "labels", "licence", "command", "commit", "steps", "minutes")
 METHOD = """
-<p>A simulated user clicks each object as a person would in the software: first its deepest voxel; then, each time, the
-deepest voxel of the largest region that is missed (a foreground click) or spilled (a background click). All scores are
+<p>{method} All scores are
 computed in the image's own grid; surfaces are the voxels with a neighbour outside. The tolerance of Surface Dice is
 {tolerance:g} mm. An empty result counts with Dice 0 and a distance as long as the image.</p>
-<ul>{measures}
+<ul>{measures}{curves}</ul>
+"""
+CURVES = """
 <li><b>NoC@80</b>: number of clicks until Dice reaches 0.80.</li>
 <li><b>AUC</b>: area under the curve over the clicks, divided by its width.</li>
-<li><b>Largest drop</b>: the most Dice that one click cost in any object.</li></ul>
+<li><b>Largest drop</b>: the most Dice that one click cost in any object.</li>
 """
+IN_BRACKETS = " In brackets: the share of objects that reach this Dice; those that do not count with all clicks."
 COLORS = {MODEL: MODEL_COLOR, BASELINE: BASELINE_COLOR}
 
 
@@ -59,7 +62,7 @@ def write_page(
         _tiles(metrics, names),
         "<h2>Results</h2>",
         _results(metrics, names),
-        image(curves.read_bytes(), "Means over the number of clicks; bands are the standard error of the mean"),
+        image(curves.read_bytes(), Prompting.of(metrics).curve_title),
         _labels(metrics, names),
         *_extremes(metrics, results, cache, names, pictures),
         _cases(metrics, names),
@@ -68,7 +71,8 @@ def write_page(
         _method(metrics),
     ]
     with replacing(path) as temporary:
-        temporary.write_text(page(f"{names[MODEL]}: segmentation from clicks", parts), encoding="utf-8")
+        title = f"{names[MODEL]}: segmentation from {Prompting.of(metrics).noun}"
+        temporary.write_text(page(title, parts), encoding="utf-8")
 
 
 def extremes(results: Sequence[ObjectResult], count: int) -> tuple[list[int], list[int]]:
@@ -80,10 +84,10 @@ def extremes(results: Sequence[ObjectResult], count: int) -> tuple[list[int], li
 
 
 def _head(metrics: Metrics, names: Mapping[str, str]) -> str:
-    data, clicks = metrics["data"], metrics["settings"]["clicks"]
+    data = metrics["data"]
     against = f", compared with {names[BASELINE]}," if BASELINE in names else ""
     text = (
-        f"Segmentation of {listed(data['labels'])} from {'1 to ' * (clicks > 1)}{counted(clicks, 'click')}{against} on "
+        f"Segmentation of {listed(data['labels'])} from {Prompting.of(metrics).all_words}{against} on "
         f"{counted(data['cases'], 'case')} of {listed(data['datasets'])} ({data['split']}). {date.today():%d %B %Y}."
     )
     warnings = "".join(
@@ -97,59 +101,77 @@ def _head(metrics: Metrics, names: Mapping[str, str]) -> str:
 
 def _tiles(metrics: Metrics, names: Mapping[str, str]) -> str:
     """The four figures that matter most."""
-    overall, last = metrics["overall"], metrics["settings"]["clicks"]
-    shown = {
-        "Dice after 1 click": lambda found: number(found["dice"]["mean"][0]),
-        f"Dice after {counted(last, 'click')}": lambda found: number(found["dice"]["mean"][-1]),
-        "Clicks to Dice 0.80": lambda found: _noc(found, 80) if found["noc80"]["reached"] else "–",
-        f"HD95 after {counted(last, 'click')}": lambda found: f"{found['hd95_mm']['mean'][-1]:.1f} mm",
-    }
+    overall, prompting = metrics["overall"], Prompting.of(metrics)
+    shown = {role: _tile_values(found, prompting) for role, found in overall.items()}
     tiles = []
-    for title, value in shown.items():
-        before = f"<small>{escape(names[BASELINE])}: {value(overall[BASELINE])}</small>" if BASELINE in names else ""
-        tiles.append(f"<div><span>{title}</span><strong>{value(overall[MODEL])}</strong>{before}</div>")
+    for title, value in shown[MODEL].items():
+        before = f"<small>{escape(names[BASELINE])}: {shown[BASELINE][title]}</small>" if BASELINE in names else ""
+        tiles.append(f"<div><span>{title}</span><strong>{value}</strong>{before}</div>")
     return f'<section class="tiles">{"".join(tiles)}</section>'
+
+
+def _tile_values(found: Mapping[str, Any], prompting: Prompting) -> dict[str, str]:
+    """Title -> figure."""
+    dice, last = found["dice"]["mean"], prompting.answers
+    values = {f"Dice after {prompting.words(n)}": number(dice[n - 1]) for n in sorted({1, last})}
+    if prompting.is_clicks:
+        values["Clicks to Dice 0.80"] = _noc(found, 80) if found["noc80"]["reached"] else "–"
+    values[f"HD95 after {prompting.words(last)}"] = f"{found['hd95_mm']['mean'][-1]:.1f} mm"
+    return values
 
 
 def _results(metrics: Metrics, names: Mapping[str, str]) -> str:
     """All measures after some of the clicks, and what the whole curve says; all objects together."""
-    overall, last = metrics["overall"], metrics["settings"]["clicks"]
+    overall, prompting = metrics["overall"], Prompting.of(metrics)
+    last = prompting.answers
     clicks = sorted({click for click in (*SHOWN_CLICKS, last) if click <= last})
-    by_click, by_curve = [], []
+    by_click = []
     for role, found in overall.items():
         for place, click in enumerate(clicks):
             cells = [_spread(found[m.key], click, m.is_distance) for m in MEASURES]
+            given = str(click) if prompting.is_clicks else prompting.words(click)
             name = "" if place else names[role]
-            by_click.append(row([str(click), *cells], name=name, span=len(clicks), kind=role))
+            by_click.append(row([given, *cells], name=name, span=len(clicks), kind=role))
+    head = "clicks" if prompting.is_clicks else "prompts"
+    objects = counted(overall[MODEL]["objects"], "object")
+    return (
+        table(["", head, *(measure.title for measure in MEASURES)], by_click)
+        + (_whole_curves(overall, names) if prompting.is_clicks else "")
+        + f"<p class='note'>Means ± standard deviations over {objects}.{IN_BRACKETS * prompting.is_clicks}</p>"
+    )
+
+
+def _whole_curves(overall: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """How soon the bars are reached, areas under the curves, drops, and seconds."""
+    by_curve = []
+    for role, found in overall.items():
         cells = [f"{_noc(found, bar)} <small>({found[f'noc{bar}']['reached']:.0%})</small>" for bar in BARS]
         cells += [number(found[key]) for key in ("auc_dice", "auc_surface_dice", "largest_drop")]
         cells += [_seconds(found[key]) for key in ("first_click_seconds", "next_click_seconds")]
         by_curve.append(row(cells, name=names[role], kind=role))
     heads = [*(f"NoC@{bar}" for bar in BARS), "AUC of Dice", "AUC of Surface Dice", "largest drop of Dice"]
     heads += ["first click", "later clicks"]
-    return (
-        table(["", "clicks", *(measure.title for measure in MEASURES)], by_click)
-        + table(["", *heads], by_curve)
-        + f"<p class='note'>Means ± standard deviations over {counted(overall[MODEL]['objects'], 'object')}. In "
-        "brackets: the share of objects that reach this Dice; those that do not count with all clicks.</p>"
-    )
+    return table(["", *heads], by_curve)
 
 
 def _labels(metrics: Metrics, names: Mapping[str, str]) -> str:
     if len(metrics["labels"]) < 2:
         return ""
-    last = metrics["settings"]["clicks"]
-    ends = (1, last) if last > 1 else (1,)
-    heads = [f"Dice, {counted(n, 'click')}" for n in ends]
-    heads += [f"{measure.title}, {counted(last, 'click')}" for measure in MEASURES[2:]]
+    prompting = Prompting.of(metrics)
+    last = prompting.answers
+    ends = sorted({1, last})
+    heads = [f"Dice, {prompting.words(n)}" for n in ends]
+    heads += [f"{measure.title}, {prompting.words(last)}" for measure in MEASURES[2:]]
     rows = []
     for label, roles in metrics["labels"].items():
         for place, (role, found) in enumerate(roles.items()):
             cells = [escape(names[role]), str(found["objects"]), *(number(found["dice"]["mean"][n - 1]) for n in ends)]
             cells += [number(found[m.key]["mean"][-1], m.is_distance) for m in MEASURES[2:]]
             name = "" if place else label
-            rows.append(row([*cells, _noc(found, 80)], name=name, span=len(roles), kind=role))
-    return f"<h2>Each label</h2>{table(['', 'model', 'objects', *heads, 'NoC@80'], rows)}"
+            cells += [_noc(found, 80)] * prompting.is_clicks
+            rows.append(row(cells, name=name, span=len(roles), kind=role))
+    heads += ["NoC@80"] * prompting.is_clicks
+    return f"<h2>Each label</h2>{table(['', 'model', 'objects', *heads], rows)}"
 
 
 def _extremes(
@@ -170,8 +192,8 @@ def _extremes(
             case = cache.read(own.case)
             reference = object_mask(case, objects[own.label], WHOLE)
             dice = ", ".join(f"{names[role]} {number(result.dice[-1])}" for role, result in pair.items())
-            clicks = counted(len(own.dice), "click")
-            text = f"{own.case} · {own.label} · {own.voxels:,} voxels · Dice after {clicks}: {dice}"
+            given = Prompting.of(metrics).words(len(own.dice))
+            text = f"{own.case} · {own.label} · {own.voxels:,} voxels · Dice after {given}: {dice}"
             yield image(_picture(case, reference, pair, names), text)
 
 
@@ -185,13 +207,13 @@ def _picture(
 
 
 def _cases(metrics: Metrics, names: Mapping[str, str]) -> str:
-    last = metrics["settings"]["clicks"]
-    ends = (1, last) if last > 1 else (1,)
+    prompting = Prompting.of(metrics)
+    ends = sorted({1, prompting.answers})
     entries = sorted(metrics["cases"], key=lambda entry: entry[MODEL]["dice"][-1])
     heads = [
         f"{name}: {title}"
         for name in names.values()
-        for title in (*(f"Dice, {counted(n, 'click')}" for n in ends), "HD95 (mm)")
+        for title in (*(f"Dice, {prompting.words(n)}" for n in ends), "HD95 (mm)")
     ]
     rows = []
     for entry in entries[:MOST_ROWS]:
@@ -236,7 +258,13 @@ def _data(metrics: Metrics) -> str:
 
 def _method(metrics: Metrics) -> str:
     measures = "".join(f"<li><b>{measure.title}</b>: {measure.explanation}.</li>" for measure in MEASURES)
-    text = METHOD.format(tolerance=metrics["settings"]["tolerance_mm"], measures=measures)
+    prompting = Prompting.of(metrics)
+    text = METHOD.format(
+        method=prompting.method,
+        tolerance=metrics["settings"]["tolerance_mm"],
+        measures=measures,
+        curves=CURVES if prompting.is_clicks else "",
+    )
     return f"<h2>How it was measured</h2>{text}<pre>{escape(metrics['command'])}</pre>"
 
 

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam3dseg import Session
 from sam3dseg.atomic import replacing
 from sam3dseg.masks import CroppedMask
 from sam3dseg.prompts import Click
-from sam3dseg.protocol import Segmenter
+from sam3dseg.proposer import Proposer
+from sam3dseg.protocol import Segmenter, SliceSegmenter
 
 from ..data.entries import CachedCase
 from ..data.splits import Objects
 from ..data.targets import object_mask
-from .clicking import play
+from .answering import answers_of
 from .metrics import MEASURES, Scores, scores_of
+from .prompting import Prompting
 
 MODEL, BASELINE = "model", "baseline"  # roles
 WHOLE = (slice(None),) * 3
@@ -29,10 +30,10 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class ObjectResult:
-    """One object of one case, clicked by the simulated user; canonical voxels.
+    """One object of one case as a model segments it; canonical voxels.
 
-    scores: measure -> its value after every click; where nothing was left to correct, there are fewer clicks and
-    seconds than scores. mask: after the last click.
+    scores: measure -> its value after every click, or one value where there were none; where nothing was left to
+    correct, there are fewer clicks and seconds than scores. mask: after the last click.
     """
 
     case: str
@@ -49,22 +50,28 @@ class ObjectResult:
 
 
 def judge(
-    segmenter: Segmenter, case: CachedCase, objects: Objects, *, clicks: int, tolerance_mm: float
+    segmenter: Segmenter | SliceSegmenter | Proposer,
+    case: CachedCase,
+    objects: Objects,
+    *,
+    prompting: Prompting,
+    tolerance_mm: float,
+    slices: Mapping[str, str] | None = None,
 ) -> list[ObjectResult]:
-    """Segment each of the objects, all of them present in the case, with `clicks` clicks on one session."""
-    session = Session(segmenter)
-    session.set_image(case.image, spacing_mm=case.spacing_mm)
+    """Segment each of the objects, all of them present in the case, on one session.
+
+    slices: orientation and modality, for models of slices.
+    """
+    answers = answers_of(segmenter, case, prompting=prompting, slices=slices)
     results = []
     for name, members in objects.items():
-        session.reset()
         reference = object_mask(case, members, WHOLE)
-        turns = list(play(reference, session.add, clicks=clicks))
+        turns = list(answers.turns(reference, members))
         scores: list[Scores] = []
         for turn in turns:
-            is_same = turn.click is None
             scores.append(
                 scores[-1]
-                if is_same
+                if turn.is_same
                 else scores_of(turn.mask, reference, spacing_mm=case.spacing_mm, tolerance_mm=tolerance_mm)
             )
         results.append(

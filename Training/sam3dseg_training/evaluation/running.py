@@ -16,28 +16,34 @@ from typing import Any
 import torch
 
 from sam3dseg.placement import is_out_of_memory
-from sam3dseg.protocol import Segmenter
+from sam3dseg.proposer import Proposer
+from sam3dseg.protocol import Segmenter, SliceSegmenter
 
 from ..data.cache import entry_path
 from ..data.entries import read_entry
 from ..data.running import core_count
 from ..data.splits import Objects
 from .models import open_model
+from .prompting import Prompting
 from .results import judge, write_results
 
-_segmenters: dict[tuple[str, str], Segmenter] = {}  # of this process, by model and device
+_segmenters: dict[tuple[str, str], Segmenter | SliceSegmenter | Proposer] = {}  # of this process, by model and device
 
 
 @dataclass(frozen=True)
 class Task:
-    """One case, its objects, the model that is to segment them, and the file for the results."""
+    """One case, its objects, the model that is to segment them, and the file for the results.
+
+    slices: orientation and modality, for models of slices.
+    """
 
     cache: Path
     key: str
     objects: Objects
     model: str
     device: str
-    clicks: int
+    prompting: Prompting
+    slices: Mapping[str, str]
     tolerance_mm: float
     path: Path
     stamp: Mapping[str, Any]
@@ -48,7 +54,8 @@ def run(task: Task) -> None:
     case = read_entry(entry_path(task.cache, task.key))
     try:
         segmenter = _segmenter(task.model, task.device)
-        results = judge(segmenter, case, task.objects, clicks=task.clicks, tolerance_mm=task.tolerance_mm)
+        how = {"prompting": task.prompting, "slices": task.slices, "tolerance_mm": task.tolerance_mm}
+        results = judge(segmenter, case, task.objects, **how)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
@@ -83,7 +90,7 @@ def run_all(tasks: Sequence[Task], jobs: int) -> Iterator[Task]:
         pool.shutdown(cancel_futures=True)
 
 
-def _segmenter(model: str, device: str) -> Segmenter:
+def _segmenter(model: str, device: str) -> Segmenter | SliceSegmenter | Proposer:
     if (model, device) not in _segmenters:
         _segmenters[model, device] = open_model(model).segmenter(device)
     return _segmenters[model, device]

@@ -11,6 +11,7 @@ from typing import Any
 from sam3dseg.atomic import replacing
 
 from .metrics import MEASURES
+from .prompting import Prompting
 from .results import ObjectResult
 
 METRICS, CASES, SUMMARY = "metrics.json", "cases.csv", "summary.csv"
@@ -22,7 +23,9 @@ def write_tables(folder: Path, metrics: Mapping[str, Any], results: Mapping[str,
     names = {role: facts["name"] for role, facts in metrics["models"].items()}
     with replacing(folder / METRICS) as temporary:
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    _write(folder / CASES, ("case", "label", "voxels", "role", "model", "click", *KEYS), _case_rows(results, names))
+    first = Prompting.of(metrics).first_click
+    heads = ("case", "label", "voxels", "role", "model", "click", *KEYS)
+    _write(folder / CASES, heads, _case_rows(results, names, first))
     heads = (
         "label",
         "role",
@@ -31,7 +34,7 @@ def write_tables(folder: Path, metrics: Mapping[str, Any], results: Mapping[str,
         "click",
         *(f"{key}_{part}" for key in KEYS for part in ("mean", "sd")),
     )
-    _write(folder / SUMMARY, heads, _summary_rows(metrics, names))
+    _write(folder / SUMMARY, heads, _summary_rows(metrics, names, first))
 
 
 def read_metrics(folder: str | Path) -> dict[str, Any]:
@@ -48,19 +51,21 @@ def read_metrics(folder: str | Path) -> dict[str, Any]:
     return metrics
 
 
-def _case_rows(results: Mapping[str, Sequence[ObjectResult]], names: Mapping[str, str]) -> Iterable[list[Any]]:
+def _case_rows(
+    results: Mapping[str, Sequence[ObjectResult]], names: Mapping[str, str], first: int
+) -> Iterable[list[Any]]:
     for role, found in results.items():
         for result in found:
-            for click, values in enumerate(zip(*(result.scores[key] for key in KEYS), strict=True), start=1):
+            for click, values in enumerate(zip(*(result.scores[key] for key in KEYS), strict=True), start=first):
                 yield [result.case, result.label, result.voxels, role, names[role], click, *values]
 
 
-def _summary_rows(metrics: Mapping[str, Any], names: Mapping[str, str]) -> Iterable[list[Any]]:
+def _summary_rows(metrics: Mapping[str, Any], names: Mapping[str, str], first: int) -> Iterable[list[Any]]:
     for label, roles in {"": metrics["overall"], **metrics["labels"]}.items():
         for role, found in roles.items():
             for click in range(len(found["dice"]["mean"])):
                 values = [found[key][part][click] for key in KEYS for part in ("mean", "sd")]
-                yield [label or "all", role, names[role], found["objects"], click + 1, *values]
+                yield [label or "all", role, names[role], found["objects"], click + first, *values]
 
 
 def _write(path: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sam3dseg.atomic import replacing
-from sam3dseg.protocol import Segmenter
+from sam3dseg.proposer import Proposer
+from sam3dseg.protocol import Segmenter, SliceSegmenter
 from sam3dseg.surface import surface_of, write_surface
 
 from ..configs.evaluate import VisualizeConfig
@@ -28,6 +29,7 @@ from ..data.entries import CachedCase
 from ..data.splits import Objects, objects_in, objects_of, split_cases
 from ..data.targets import object_mask
 from ..progress import watched
+from .answering import check_objects
 from .models import open_model
 from .page import counted
 from .pictures import (
@@ -40,6 +42,7 @@ from .pictures import (
     png,
     slices_picture,
 )
+from .prompting import Prompting, pictured_prompting
 from .results import WHOLE, ObjectResult, judge
 
 log = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ Masks = Mapping[str, Mapping[str, NDArray[np.bool_]]]  # REFERENCE, BEFORE, AFTE
 
 
 def visualize(config: VisualizeConfig) -> list[Path]:
-    """Segment the cases by simulated clicks and write pictures and meshes; gives the files.
+    """Segment the cases, by simulated clicks where the model takes any, and write pictures and meshes -> the files.
 
     Raises ValueError for settings, data or models that cannot be used, OSError when a file cannot be written.
     """
@@ -60,10 +63,14 @@ def visualize(config: VisualizeConfig) -> list[Path]:
     objects = objects_of(cache, config.labels)
     records = _chosen(cache, config, objects)
     sources = {BEFORE: config.baseline, AFTER: config.model}
-    segmenters = {role: open_model(name).segmenter(config.device) for role, name in sources.items() if name}
+    models = {role: open_model(name) for role, name in sources.items() if name}
+    prompting = pictured_prompting(config, {m.name: m.checkpoint.architecture for m in models.values()})
+    segmenters = {role: model.segmenter(config.device) for role, model in models.items()}
+    for segmenter in segmenters.values():
+        check_objects(segmenter, objects)
     out.mkdir(parents=True, exist_ok=True)
     save(config, out)
-    drawn = (_draw(cache, record, objects, segmenters, config) for record in records)
+    drawn = (_draw(cache, record, objects, segmenters, prompting, config) for record in records)
     files = [file for case in watched(drawn, len(records)) for file in case]
     log.info("%s of %s in %s", counted(len(files), "file"), counted(len(records), "case"), out)
     return files
@@ -93,7 +100,12 @@ def _named(cache: Cache, name: str) -> CaseRecord:
 
 
 def _draw(
-    cache: Cache, record: CaseRecord, objects: Objects, segmenters: Mapping[str, Segmenter], config: VisualizeConfig
+    cache: Cache,
+    record: CaseRecord,
+    objects: Objects,
+    segmenters: Mapping[str, Segmenter | SliceSegmenter | Proposer],
+    prompting: Prompting,
+    config: VisualizeConfig,
 ) -> list[Path]:
     """Everything of one case."""
     case = cache.read(record.key)
@@ -101,12 +113,12 @@ def _draw(
     if not present:
         raise ValueError(f"{record.key} holds none of {', '.join(objects)}: choose other labels or cases")
     results = {
-        role: {r.label: r for r in judge(segmenter, case, present, clicks=config.clicks, tolerance_mm=1.0)}
+        role: {r.label: r for r in judge(segmenter, case, present, prompting=prompting, tolerance_mm=1.0)}
         for role, segmenter in segmenters.items()
     }
     folder = Path(config.out) / record.key
     folder.mkdir(parents=True, exist_ok=True)
-    files = list(_pictures(case, present, results, folder, config))
+    files = list(_pictures(case, present, results, folder, prompting, config))
     if config.meshes != "none":
         files += _meshes(case, present, results, folder, config.meshes)
     return files
@@ -117,12 +129,13 @@ def _pictures(
     objects: Objects,
     results: Mapping[str, Mapping[str, ObjectResult]],
     folder: Path,
+    prompting: Prompting,
     config: VisualizeConfig,
 ) -> Iterator[Path]:
     masks = _masks(case, objects, results)
     colors = {name: LABEL_COLORS[index % len(LABEL_COLORS)] for index, name in enumerate(objects)}
     rows = [(role, [Layer(name, mask, colors[name]) for name, mask in found.items()]) for role, found in masks.items()]
-    title = f"{case.key}, {counted(config.clicks, 'click')} per object"
+    title = f"{case.key}, {prompting.words(prompting.answers)} per object"
     yield _write(folder / "overlay.png", labels_picture(case, rows, title=title))
     for name in objects:
         columns = [Layer(REFERENCE, masks[REFERENCE][name], REFERENCE_COLOR)]

@@ -6,7 +6,6 @@ in half precision, the image where the decoder reads it, and the targets.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,22 +13,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from rich.progress import track
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sam3dseg.adapters import digest_of
-from sam3dseg.atomic import replacing
 
 from ..click_training import encode_features
+from ..configs.fit import FitConfig
+from ..data.kept_tensors import KeptTensors
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-INDEX = "index.json"
+ENCODINGS = "encodings"  # folder beside a run
+NOUN = "encodings"
 ORDER_STREAM = 4  # random numbers apart from those of clicks and windows
+COORDINATES = 2  # axes of a list of boxes
 FEATURES, LEVEL = "features", "features."  # one tensor, or one for every level
 
 
@@ -41,8 +42,9 @@ class EncodedWindows(Dataset):
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
-        index = _read_index(folder)
-        if index is None or not index["complete"]:
+        self._kept = KeptTensors(folder, NOUN)
+        index = self._kept.index()
+        if index is None or not index.get("complete"):
             raise ValueError(f"no complete encodings in {folder}: make them with keep_encodings first")
         self.folder, self.seed, self.count = folder, seed, int(index["count"])
 
@@ -52,11 +54,33 @@ class EncodedWindows(Dataset):
         return int(np.random.default_rng((self.seed, ORDER_STREAM, epoch)).permutation(self.count)[place])
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        tensors = {name: value.float() for name, value in _read(self.folder, self.kept_number(number)).items()}
+        tensors = {name: value.float() for name, value in self._kept.read(_name(self.kept_number(number))).items()}
         levels = [name for name in tensors if name.startswith(LEVEL)]
         if levels:
             tensors[FEATURES] = [tensors.pop(f"{LEVEL}{level}") for level in range(len(levels))]
         return {**tensors, "number": torch.tensor(number)}
+
+
+def encode_once(config: FitConfig, network: Any, samples: Any, *, about: Mapping[str, Any], fabric: Fabric) -> None:
+    """The encodings of some samples of every case, where they are asked for, made beside the run by the first process.
+
+    samples: numbered ones of `ObjectCases`; about: what they follow from besides data, augmentation and seed.
+    """
+    if not config.embeddings.windows:
+        return
+    count, folder = config.embeddings.windows * len(samples.keys), Path(config.out) / ENCODINGS
+    facts = {
+        "cases": list(samples.keys),
+        "objects": list(samples.objects),
+        "augment": config.data.augment,
+        "targets": config.data.targets,
+        "seed": config.seed,
+        **about,
+    }
+    if fabric.is_global_zero:
+        made = keep_encodings(network, samples, count, folder, about=facts, workers=config.compute.workers)
+        logger.info("%d encodings in %s, %d of them new", count, folder, made)
+    fabric.barrier()
 
 
 def keep_encodings(
@@ -68,27 +92,22 @@ def keep_encodings(
     encoder, of other samples, or damaged ones are made again; what a stopped run made is kept.
     Raises OSError when the disk is full.
     """
+    kept, names = KeptTensors(folder, NOUN), [_name(number) for number in range(count)]
     encoder = digest_of(network.image_encoder.state_dict())
-    index = {"format": FORMAT, "encoder": encoder, "about": json.loads(json.dumps(about)), "count": count}
-    folder.mkdir(parents=True, exist_ok=True)
-    known = _read_index(folder)
-    if known is not None and {**known, "complete": False} != {**index, "complete": False}:
-        changed = sorted(name for name in index if known.get(name) != index[name])
-        logger.info(
-            "the encodings in %s were of other data or weights (%s): making them anew", folder, ", ".join(changed)
-        )
-        for path in folder.glob("*.safetensors"):
-            path.unlink()
-    _write_index(folder, {**index, "complete": False})
-    missing = [number for number in range(count) if not _is_readable(folder, number)]
+    kept.begin({"format": FORMAT, "encoder": encoder, "about": about, "count": count})
+    missing = kept.missing(names)
     samples = DataLoader(windows, batch_size=None, sampler=missing, num_workers=workers)
     was_training = network.training
     network.eval()
     for sample in track(samples, "encoding", total=len(missing), disable=not missing):
-        _write(folder, int(sample["number"]), _encoded(network, sample))
+        kept.write(_name(int(sample["number"])), _encoded(network, sample))
     network.train(was_training)
-    _write_index(folder, {**index, "complete": True})
+    kept.complete()
     return len(missing)
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}"
 
 
 @torch.no_grad()
@@ -101,46 +120,9 @@ def _encoded(network: Any, sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors |= {name: value for name, value in sample.items() if name not in ("image", "number")}
     if hasattr(network.mask_decoder, "prepare"):
         tensors["image"] = sample["image"]
-    return {name: value.half().cpu().contiguous() for name, value in tensors.items()}
+    return {name: _kept(value).cpu().contiguous() for name, value in tensors.items()}
 
 
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"{number:06d}.safetensors"
-
-
-def _write(folder: Path, number: int, tensors: dict[str, Tensor]) -> None:
-    with replacing(_path(folder, number)) as temporary:
-        save_file(tensors, temporary)
-
-
-def _read(folder: Path, number: int) -> dict[str, Tensor]:
-    path = _path(folder, number)
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"the encoding {path} is missing or damaged: remove it and start the run again") from error
-
-
-def _is_readable(folder: Path, number: int) -> bool:
-    path = _path(folder, number)
-    if not path.is_file():
-        return False
-    try:
-        load_file(path)
-    except (OSError, SafetensorError):
-        return False
-    return True
-
-
-def _read_index(folder: Path) -> dict[str, Any] | None:
-    """The index as it is; None where there is none that can be read."""
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
-    return index if isinstance(index, dict) and index.keys() >= {"count", "complete"} else None
-
-
-def _write_index(folder: Path, index: Mapping[str, Any]) -> None:
-    with replacing(folder / INDEX) as temporary:
-        temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+def _kept(value: Tensor) -> Tensor:
+    """In half precision what takes space; coordinates need all their digits."""
+    return value.half() if value.ndim > COORDINATES else value

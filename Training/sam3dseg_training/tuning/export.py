@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sam3dseg.adapters import LOW_RANK_A, save_adapter
+from sam3dseg.adapters import LOW_RANK_A, save_adapter, save_decoder
 from sam3dseg.atomic import check_output
+from sam3dseg.catalogue import ENTRIES
 from sam3dseg.checkpoint import load_checkpoint, save_checkpoint
 
 from ..configs.export import ExportConfig
@@ -21,7 +22,7 @@ from ..configs.resolve import as_words
 from ..configs.synthetic import SyntheticConfig
 from ..curves import read_rows
 from .lora import plain_tensors
-from .runs import NEW, Run, base_checkpoint, read_run, trained_checkpoint
+from .runs import NEW, Run, base_checkpoint, is_new_proposals, read_run, trained_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ def export(config: ExportConfig) -> Path:
     obstacle = _obstacle_to_adapter(last)
     if config.form == "adapter" and obstacle:
         raise ValueError(f"{last.folder} cannot become an adapter: {obstacle}; export it with form=merged")
-    if isinstance(last.config, FitConfig) and not obstacle and _wants_adapter(config.form, last.config.tune):
-        _export_adapter(last, last.config, out, card)
+    if isinstance(last.config, FitConfig) and not obstacle and _wants_adapter(config.form, last.config):
+        (_export_decoder if is_new_proposals(last.config) else _export_adapter)(last, last.config, out, card)
         kind = f"an adapter of {card['base']}"
     else:
         _export_model(last, out, card)
@@ -68,7 +69,10 @@ def model_card(runs: list[Run], config: ExportConfig) -> dict[str, Any]:
         "metrics": _metrics(last),
     }
     if isinstance(last.config, FitConfig):
-        card |= {"base": last.config.model, "tune": last.config.tune, "labels": _labels(last, last.config)}
+        new = is_new_proposals(last.config)
+        base = last.config.proposals.backbone if new else last.config.model
+        tune = "decoder" if new else last.config.tune
+        card |= {"base": base, "tune": tune, "labels": _labels(last, last.config)}
     return {name: value for name, value in card.items() if value not in ("", [], {})}
 
 
@@ -78,15 +82,20 @@ def _obstacle_to_adapter(run: Run) -> str:
         return "it was trained from nothing"
     if run.config.init:
         return f"it started from the run {run.config.init}, not from a model that others have"
-    if run.config.model.startswith(NEW):
+    base = run.config.proposals.backbone if is_new_proposals(run.config) else run.config.model
+    if base.startswith(NEW):
         return "it started from random weights"
-    if Path(run.config.model).is_file() and load_checkpoint(run.config.model).adapter:
-        return f"its base model {run.config.model} is an adapter itself"
+    if Path(base).is_file() and load_checkpoint(base).adapter:
+        return f"its base model {base} is an adapter itself"
     return ""
 
 
-def _wants_adapter(form: str, tune: str) -> bool:
-    return form == "adapter" or (form == "auto" and tune == "lora")
+def _wants_adapter(form: str, settings: FitConfig) -> bool:
+    if form != "auto":
+        return form == "adapter"
+    if is_new_proposals(settings):  # what everybody can download is not copied
+        return settings.proposals.backbone in [entry.name for entry in ENTRIES]
+    return settings.tune == "lora"
 
 
 def _export_adapter(run: Run, settings: FitConfig, out: Path, card: dict[str, Any]) -> None:
@@ -103,6 +112,17 @@ def _export_adapter(run: Run, settings: FitConfig, out: Path, card: dict[str, An
         alpha=lora.alpha if adapted else 0.0,
         provenance=card,
         config=trained.config,
+    )
+
+
+def _export_decoder(run: Run, settings: FitConfig, out: Path, card: dict[str, Any]) -> None:
+    name = settings.proposals.backbone
+    save_decoder(
+        out,
+        trained_checkpoint(run),
+        base=base_checkpoint(name, settings.seed),
+        base_name=str(Path(name).resolve()) if Path(name).is_file() else name,
+        provenance=card,
     )
 
 

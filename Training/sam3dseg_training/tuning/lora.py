@@ -1,4 +1,4 @@
-"""Low-rank adapters on linear and 3D convolution layers (Hu et al., arXiv 2106.09685), by PEFT.
+"""Low-rank adapters on linear and convolution layers (Hu et al., arXiv 2106.09685), by PEFT.
 
 A layer with weight W (out, in, ...) answers with W + alpha / rank · B A, A (rank, in, ...) and B (out, rank, 1 ...).
 The network keeps its class and its interface; `sam3dseg.adapters` merges what is trained without PEFT.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..configs.fit import LoraConfig
 
 ADAPTER = "default"  # PEFT's name for the one adapter
-# Layers of SAM-Med3D whose weight is read as a matrix: an adapter around them would never be run.
+# Layers of the transformers whose weight is read as a matrix: an adapter around them would never be run.
 READ_AS_MATRIX = ("image_encoder.patch_embed.proj", "image_encoder.neck.0", "prompt_encoder.mask_downscaling.6")
 NORMS = (nn.GroupNorm, nn.LayerNorm)
 
@@ -23,7 +23,7 @@ def adaptable_layers(network: nn.Module) -> dict[str, nn.Module]:
     return {
         name: layer
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv3d) and name not in READ_AS_MATRIX
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d) and name not in READ_AS_MATRIX
     }
 
 
@@ -46,16 +46,19 @@ def chosen_layers(network: nn.Module, config: LoraConfig) -> list[str]:
     return [name for name in layers if any(_ends_in(name, target) for target in config.targets)]
 
 
-def add_adapters(network: nn.Module, config: LoraConfig) -> None:
+def add_adapters(network: nn.Module, config: LoraConfig, *, frozen: tuple[str, ...] = ()) -> None:
     """Put adapters into the network, in place; from then on only they, and with `config.norms` what is small, train.
 
-    Small are the normalisation layers, the biases of adapted layers, and layers where no adapter pays.
-    Raises ValueError for a target that names no layer.
+    frozen: beginnings of the names of layers that get none.  Small are the normalisation layers, the biases of adapted
+    layers, and layers where no adapter pays.
+    Raises ValueError for a target that names no layer, and when all that are named are frozen.
     """
     from peft import LoraConfig as PeftConfig
     from peft import inject_adapter_in_model
 
-    names = chosen_layers(network, config)
+    names = [name for name in chosen_layers(network, config) if not name.startswith(frozen)]
+    if not names:
+        raise ValueError(f"lora.targets={config.targets} names nothing but what stays as it is: {', '.join(frozen)}")
     small = [] if config.targets else [layer for name, layer in adaptable_layers(network).items() if name not in names]
     settings = PeftConfig(r=config.rank, lora_alpha=config.alpha, target_modules=names, lora_dropout=0.0, bias="none")
     inject_adapter_in_model(settings, network, ADAPTER)  # type: ignore[arg-type]

@@ -21,20 +21,23 @@ ENCODER, DECODER = "encoder", "decoder"  # groups of parameters; the prompt enco
 UNREAD = ("prompt_encoder.no_mask_embed.weight",)
 
 
-def prepare_network(network: nn.Module, tune: str, lora: LoraConfig) -> dict[str, list[nn.Parameter]]:
+def prepare_network(
+    network: nn.Module, tune: str, lora: LoraConfig, *, frozen: tuple[str, ...] = UNREAD
+) -> dict[str, list[nn.Parameter]]:
     """Freeze what is not trained, put adapters in for "lora" -> trainable parameters: "encoder" and "decoder".
 
-    The network is changed in place; a group without trainable parameters is absent.  Logs the trainable share.
+    frozen: beginnings of the names of parameters that stay as they are in every case.  The network is changed in
+    place; a group without trainable parameters is absent.  Logs the trainable share.
     Raises ValueError for an unknown `tune`.
     """
     if tune not in TUNES:
         raise ValueError(f"tune must be one of {', '.join(TUNES)}, not {tune!r}")
     if tune == "lora":
-        add_adapters(network, lora)
+        add_adapters(network, lora, frozen=frozen)
     for name, value in network.named_parameters():
         if tune != "lora":
             value.requires_grad_(tune in ("full", part_of(name)))
-        if name in UNREAD:
+        if name.startswith(frozen):
             value.requires_grad_(False)
     keep_frozen_in_eval(network)
     groups: dict[str, list[nn.Parameter]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from sam3dseg.models import build
 from sam3dseg.segmenter import load_weights
 
 from ..configs.fit import FitConfig
+from ..configs.options import refuse_changed
 from ..configs.resolve import FILE_NAME, resolve
 from ..configs.synthetic import SyntheticConfig
 from ..run_state import BEST, LAST, frozen_checksum, read_state
 from .lora import ADAPTER, add_adapters, plain_tensors
+from .proposal_models import new_checkpoint, read_settings, with_settings
 
 NEW = "new:"  # before the name of an architecture: a model with random weights
+NEW_SLICES, NEW_PROPOSALS = f"{NEW}sam", f"{NEW}sam_3d"
+NEW_SLICES_ONLY = ("slices.variant", "slices.preprocessing", "slices.size")
 SYNTHETIC_ARCHITECTURE = "compact"
 ADAPTED = f".lora_A.{ADAPTER}.weight"
 
@@ -46,22 +51,50 @@ def read_run(folder: str | Path, which: str = "best") -> Run:
     return Run(folder, _read_config(folder), state, is_best)
 
 
-def base_checkpoint(model: str, seed: int) -> Checkpoint:
+def base_checkpoint(model: str, seed: int, options: Mapping[str, Any] | None = None) -> Checkpoint:
     """The weights that `model` of a `fit` names; "new:ARCHITECTURE" has random ones that follow from the seed.
 
-    Raises ValueError for a model that cannot be loaded.
+    options: the configuration of a new model.  Raises ValueError for a model that cannot be loaded.
     """
     if not model.startswith(NEW):
         return load_weights(model)
     architecture = model.removeprefix(NEW)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Checkpoint(architecture, build(architecture).state_dict())
+        return Checkpoint(architecture, build(architecture, **(options or {})).state_dict(), dict(options or {}))
+
+
+def new_options(config: FitConfig) -> dict[str, Any]:
+    """The configuration of the new model that `fit` asks for; raises ValueError for settings of another one."""
+    slices = config.slices
+    if config.init or config.model != NEW_SLICES:
+        refuse_changed(config, NEW_SLICES_ONLY, f"needs model={NEW_SLICES}, and no init")
+        return {}
+    options: dict[str, Any] = {"variant": slices.variant, "preprocessing": slices.preprocessing}
+    if slices.variant == "small":
+        return {**options, "image_size": slices.size}
+    refuse_changed(config, ("slices.size",), "needs slices.variant=small")
+    return options
+
+
+def is_new_proposals(config: FitConfig) -> bool:
+    """Whether a `fit` makes a SAM-3D of a frozen encoder and a fresh decoder."""
+    return config.model == NEW_PROPOSALS and not config.init
 
 
 def starting_checkpoint(config: FitConfig) -> Checkpoint:
     """What a `fit` starts from: the weights of the run `init` where one is named, else those of its model."""
-    return trained_checkpoint(read_run(config.init)) if config.init else base_checkpoint(config.model, config.seed)
+    if config.init:
+        return trained_checkpoint(read_run(config.init))
+    if is_new_proposals(config):
+        return new_checkpoint(config)
+    return base_checkpoint(config.model, config.seed, new_options(config))
+
+
+def _start_of(run: Run, config: FitConfig) -> Checkpoint:
+    """What a run started from; a new SAM-3D with the settings of then, whatever has become of its cases."""
+    settings = read_settings(run.folder)
+    return with_settings(config, settings) if is_new_proposals(config) and settings else starting_checkpoint(config)
 
 
 def trained_checkpoint(run: Run) -> Checkpoint:
@@ -71,7 +104,7 @@ def trained_checkpoint(run: Run) -> Checkpoint:
     """
     if not isinstance(run.config, FitConfig):
         return Checkpoint(SYNTHETIC_ARCHITECTURE, run.state["average"])
-    start = starting_checkpoint(run.config)
+    start = _start_of(run, run.config)
     _check_start(run, run.config, start)
     lora = run.config.lora
     weights = applied(
