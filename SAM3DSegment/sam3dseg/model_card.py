@@ -7,9 +7,9 @@ from typing import Any
 
 from .checkpoint import COMMANDS, Checkpoint
 from .families import FAMILIES, PROPOSALS
-from .slice_view import ORIENTATIONS
-from .structures import structures_in
-from .volume_features import VolumePlan
+from .proposals.features import VolumePlan
+from .proposals.structures import structures_in
+from .slices.view import ORIENTATIONS
 
 
 def card_text(checkpoint: Checkpoint, *, name: str) -> str:

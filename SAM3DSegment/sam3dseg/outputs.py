@@ -16,8 +16,8 @@ from .imageio import MASK_SUFFIXES, Image, write_mask
 from .preview import PREVIEW_SUFFIXES, write_preview
 from .promptfiles import requests_as_json, segment_metadata
 from .prompts import Box, Click, Request
+from .proposals.structures import StructureClass
 from .segmentation_file import DEFAULT_COLOR, Segment, is_segmentation, segmentation_header
-from .structures import StructureClass
 from .surface import SURFACE_SUFFIXES, surface_of, write_surface
 
 

@@ -21,7 +21,7 @@ from .geometry import Orientation
 from .imageio import Image
 from .info import volume_text
 from .prompts import Box, Click
-from .structures import StructureClass
+from .proposals.structures import StructureClass
 from .surface import surface_of
 from .surface_view import FRONT, best_side, draw_surfaces
 

@@ -57,7 +57,7 @@ def _propose(args: argparse.Namespace, _load_segmenter: Any) -> None:
         show(Progress(0, None, "reading the image"))
         image = read_image(args.image)
         show(Progress(0, None, "loading the model"))
-        from .proposer import load_proposer
+        from .proposals.proposer import load_proposer
 
         proposer = load_proposer(args.model, device=args.device, precision=args.precision)
         kept = outputs.kept(proposer.classes)

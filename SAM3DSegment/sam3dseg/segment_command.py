@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import add_command, add_model_options, parse_box, parse_click, parse_color, parse_name, to_box, to_click
 from .prompts import Box, Click, Request
-from .slice_options import CHOICES, SliceOptions
+from .slices.options import CHOICES, SliceOptions
 
 if TYPE_CHECKING:
     from .protocol import Segmenter, SliceSegmenter

@@ -19,7 +19,7 @@ from .families import CLICKS_2D, CLICKS_3D, FAMILIES
 from .placed_network import PlacedNetwork
 from .placement import Placement, placements_for
 from .protocol import Prediction
-from .slice_segmenter import TorchSliceSegmenter
+from .slices.segmenter import TorchSliceSegmenter
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "Resources" / "Weights"
 

@@ -22,8 +22,8 @@ from .prompt_set import Prompts, checked_prompt, inside
 from .prompts import Box, Click
 from .protocol import Segmenter, SliceSegmenter
 from .request import CancelGate, Cancelled, Clock, Progress, Timing
-from .slice_options import SliceOptions
-from .slice_predictor import SlicePredictor
+from .slices.options import SliceOptions
+from .slices.predictor import SlicePredictor
 from .volume_predictor import VolumePredictor
 from .volumes import checked_spacing, checked_volume
 from .windows import ZoomPolicy

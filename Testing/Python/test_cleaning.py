@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam3dseg.cleaning import cleaned, smoothed, without_holes, without_small_parts
-from sam3dseg.slice_options import SliceOptions
+from sam3dseg.slices.cleaning import cleaned, smoothed, without_holes, without_small_parts
+from sam3dseg.slices.options import SliceOptions
 
 NOWHERE = np.zeros((0, 3), dtype=np.int64)
 

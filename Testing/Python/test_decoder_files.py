@@ -13,7 +13,7 @@ from safetensors import safe_open
 from sam3dseg.adapters import save_adapter, save_decoder
 from sam3dseg.checkpoint import Checkpoint, build_network, load_checkpoint, save_checkpoint
 from sam3dseg.models import build
-from sam3dseg.proposer import load_proposer, proposer_of
+from sam3dseg.proposals.proposer import load_proposer, proposer_of
 from sam3dseg.segmenter import load_weights
 
 

@@ -15,7 +15,7 @@ from slicer_host.editing import Editing, twoBlobs  # noqa: E402
 from slicer_host.fixtures import scene  # noqa: E402, F401
 
 from sam3dseg.promptjson import INITIAL_TAG  # noqa: E402
-from sam3dseg.slice_options import SliceOptions  # noqa: E402
+from sam3dseg.slices.options import SliceOptions  # noqa: E402
 from SAM3DSegmentLib.Editor.PromptStore import PROMPTS_TAG, PromptStore, tagOf  # noqa: E402
 
 FIRST, SECOND = (14, 20, 18), (34, 24, 22)

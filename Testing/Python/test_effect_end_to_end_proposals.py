@@ -17,7 +17,7 @@ from PySide6 import QtCore  # noqa: E402
 from slicer_host.fixtures import makeChain  # noqa: E402, F401
 
 from sam3dseg.checkpoint import save_checkpoint  # noqa: E402
-from sam3dseg.proposer import load_proposer  # noqa: E402
+from sam3dseg.proposals.proposer import load_proposer  # noqa: E402
 
 TILTED = np.array([[0.9, 0.3, 0, -8], [-0.3, 0.9, 0, 5], [0, 0, 1.2, 3], [0, 0, 0, 1.0]])
 
@@ -83,7 +83,7 @@ def test_a_model_added_by_its_path_proposes_all_its_classes_and_a_click_corrects
 
 
 def test_escape_cancels_half_way_and_nothing_is_written(chain, monkeypatch):
-    proposer = importlib.import_module("sam3dseg.proposer").Proposer
+    proposer = importlib.import_module("sam3dseg.proposals.proposer").Proposer
     plain, entered, gate, ends = proposer.propose, threading.Event(), threading.Event(), []
 
     def propose(self, *arguments, on_progress, **options):

@@ -20,7 +20,7 @@ from sam3dseg.models import build  # noqa: E402
 from sam3dseg.prompts import Click  # noqa: E402
 from sam3dseg.segmenter import load_segmenter  # noqa: E402
 from sam3dseg.session import Session  # noqa: E402
-from sam3dseg.slice_options import SliceOptions  # noqa: E402
+from sam3dseg.slices.options import SliceOptions  # noqa: E402
 
 FIRST, SECOND = (14, 20, 18), (34, 24, 22)
 SMALL = {
@@ -124,7 +124,7 @@ def test_cancelled_half_way_the_segment_is_as_it_was(chain, monkeypatch, cancel)
     chain.press(FIRST)
     before = chain.mask()
     choose(chain.options.slices.directionBox, "both")
-    slices = importlib.import_module("sam3dseg.slice_segmenter").TorchSliceSegmenter
+    slices = importlib.import_module("sam3dseg.slices.segmenter").TorchSliceSegmenter
     plain, entered, gate, count = slices.decode, threading.Event(), threading.Event(), []
 
     def decode(self, *arguments, **options):
@@ -170,7 +170,7 @@ def test_a_saved_scene_replays_with_the_options_that_it_was_made_with(chain, mak
 
 
 def test_the_mouse_at_rest_encodes_every_slice_that_it_comes_to(chain, monkeypatch):
-    slices = importlib.import_module("sam3dseg.slice_segmenter").TorchSliceSegmenter
+    slices = importlib.import_module("sam3dseg.slices.segmenter").TorchSliceSegmenter
     plain, calls = slices.encode, []
     monkeypatch.setattr(slices, "encode", lambda self, values: calls.append(1) or plain(self, values))
     choose(chain.options.slices.directionBox, "none")

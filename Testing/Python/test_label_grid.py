@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam3dseg.label_grid import LabelGrid, part_of
 from sam3dseg.preprocessing import logits_to_grid
+from sam3dseg.proposals.label_grid import LabelGrid, part_of
 from sam3dseg.windows import Block
 
 

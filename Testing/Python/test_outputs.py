@@ -9,8 +9,8 @@ import pytest
 from sam3dseg.imageio import Image, read_image
 from sam3dseg.outputs import LabelOutputs, Outputs
 from sam3dseg.prompts import Click, Request
+from sam3dseg.proposals.structures import StructureClass
 from sam3dseg.segmentation_file import segments_of
-from sam3dseg.structures import StructureClass
 
 
 @pytest.fixture

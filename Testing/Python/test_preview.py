@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from sam3dseg.imageio import Image
 from sam3dseg.preview import write_preview
 from sam3dseg.prompts import Box, Click
-from sam3dseg.structures import StructureClass
+from sam3dseg.proposals.structures import StructureClass
 
 
 def volume(mask: np.ndarray, direction: np.ndarray | None = None, spacing=(1.0, 1.0, 2.0)) -> Image:

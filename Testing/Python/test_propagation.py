@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam3dseg.propagation import Link, Propagation, StopRules
-from sam3dseg.slice_stack import SliceStack
+from sam3dseg.slices.propagation import Link, Propagation, StopRules
+from sam3dseg.slices.stack import SliceStack
 
 COUNT, SIDE = 20, 24
 RULES = StopRules(pixel_mm=(1.0, 1.0), step_mm=1.0)

@@ -13,7 +13,7 @@ from tiny_networks import COMPACT, tiny_compact
 
 from sam3dseg.checkpoint import save_checkpoint
 from sam3dseg.imageio import Image, read_image, read_mask
-from sam3dseg.proposer import proposer_of
+from sam3dseg.proposals.proposer import proposer_of
 from sam3dseg.segmentation_file import segments_of
 
 

@@ -11,7 +11,7 @@ from tiny_networks import COMPACT, tiny_compact
 
 from sam3dseg.checkpoint import Checkpoint, save_checkpoint
 from sam3dseg.placement import Placement
-from sam3dseg.proposer import Proposer, StructureClass, load_proposer, proposer_of
+from sam3dseg.proposals.proposer import Proposer, StructureClass, load_proposer, proposer_of
 from sam3dseg.request import Cancelled
 from sam3dseg.segmenter import load_segmenter
 

@@ -11,7 +11,7 @@ from slice_toys import ThresholdSliceSegmenter, brightness, dice
 
 from sam3dseg import Box, Click, Session
 from sam3dseg.request import Cancelled, Progress
-from sam3dseg.slice_options import SliceOptions
+from sam3dseg.slices.options import SliceOptions
 
 SHAPE = (48, 44, 26)
 CENTER = (20, 22, 12)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sam3dseg.request import Cancelled
-from sam3dseg.slice_cache import SliceCache
+from sam3dseg.slices.cache import SliceCache
 
 
 class Encoder:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sam3dseg.geometry import Orientation
-from sam3dseg.slice_preprocessing import (
+from sam3dseg.slices.preprocessing import (
     PIXEL_DEVIATION,
     PIXEL_MEAN,
     logits_to_picture,
@@ -17,7 +17,7 @@ from sam3dseg.slice_preprocessing import (
     to_8_bit,
     volume_window,
 )
-from sam3dseg.slice_view import SliceView
+from sam3dseg.slices.view import SliceView
 
 SHAPES = [((37, 53), (64, 64)), ((64, 64), (64, 24)), ((90, 70), (32, 41)), ((5, 3), (100, 33)), ((1, 9), (1, 64))]
 

@@ -100,7 +100,7 @@ def test_an_editor_that_is_not_active_keeps_its_choices_to_itself(bench, key):
 
 
 def test_every_choice_of_the_engine_is_offered(bench):
-    from sam3dseg.slice_options import CHOICES
+    from sam3dseg.slices.options import CHOICES
 
     boxes = {"orientation": bench.options.slices.orientationBox, "direction": bench.options.slices.directionBox}
     for name, box in boxes.items():

@@ -17,7 +17,7 @@ from sam3dseg.models import build  # noqa: E402
 from sam3dseg.placed_network import PlacedNetwork  # noqa: E402
 from sam3dseg.placement import Placement  # noqa: E402
 from sam3dseg.segmenter import TorchSegmenter, load_segmenter, segmenter_of, traits_of  # noqa: E402
-from sam3dseg.slice_segmenter import TorchSliceSegmenter  # noqa: E402
+from sam3dseg.slices.segmenter import TorchSliceSegmenter  # noqa: E402
 
 CPU = (Placement("cpu"),)
 BOX = np.array([10.0, 12, 40, 44])

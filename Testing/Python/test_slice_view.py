@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sam3dseg.geometry import Orientation
-from sam3dseg.slice_view import ORIENTATIONS, SliceView
+from sam3dseg.slices.view import ORIENTATIONS, SliceView
 
 SHAPE = (5, 7, 9)
 

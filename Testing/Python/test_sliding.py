@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam3dseg.sliding import Tiling, View, slide
+from sam3dseg.proposals.sliding import Tiling, View, slide
 
 
 def whole(decode, views, **options):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sam3dseg.structures import as_config, color_of, structures_in
+from sam3dseg.proposals.structures import as_config, color_of, structures_in
 
 
 def test_round_trip_of_names_and_colours():

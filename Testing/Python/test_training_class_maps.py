@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from training_cases import volume
 
-from sam3dseg.volume_features import SlicedVolume, VolumePlan
+from sam3dseg.proposals.features import SlicedVolume, VolumePlan
 from sam3dseg.windows import Block
 from sam3dseg_training.data.class_maps import label_map
 

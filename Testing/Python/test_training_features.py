@@ -10,7 +10,7 @@ import torch
 from proposal_networks import CLASSES, SMALL, tiny_sam_3d
 from training_cases import cached, write_msd
 
-from sam3dseg.volume_features import SlicedVolume, VolumePlan, features_of
+from sam3dseg.proposals.features import SlicedVolume, VolumePlan, features_of
 from sam3dseg_training.data.feature_cache import FeatureCache, FeatureRecipe, mirrored_axes
 from sam3dseg_training.data.feature_patches import ClassTables, FeaturePatches, HeldOutFeatures
 from sam3dseg_training.data.splits import objects_of

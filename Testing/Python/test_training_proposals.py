@@ -15,7 +15,7 @@ from training_cases import SPACING_MM, cached, volume, write_msd
 
 from sam3dseg.adapters import digest_of
 from sam3dseg.checkpoint import load_checkpoint
-from sam3dseg.proposer import load_proposer
+from sam3dseg.proposals.proposer import load_proposer
 from sam3dseg_training.cli import main
 from sam3dseg_training.curves import read_rows
 from sam3dseg_training.evaluation.models import open_model

@@ -18,9 +18,9 @@ from sam3dseg import Session
 from sam3dseg.geometry import Orientation
 from sam3dseg.imageio import read_image
 from sam3dseg.prompts import Box
-from sam3dseg.slice_options import SliceOptions
-from sam3dseg.slice_preprocessing import logits_to_picture, slice_input
-from sam3dseg.slice_view import ORIENTATIONS, SliceView
+from sam3dseg.slices.options import SliceOptions
+from sam3dseg.slices.preprocessing import logits_to_picture, slice_input
+from sam3dseg.slices.view import ORIENTATIONS, SliceView
 from sam3dseg_training.configs.data import DataConfig
 from sam3dseg_training.configs.slices import SliceConfig
 from sam3dseg_training.data.augmentation import Placement

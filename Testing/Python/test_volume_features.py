@@ -7,9 +7,9 @@ import pytest
 import torch
 from proposal_networks import tiny_sam_3d, volume
 
-from sam3dseg.slice_preprocessing import PIXEL_DEVIATION, PIXEL_MEAN, volume_window
-from sam3dseg.slice_view import SliceView
-from sam3dseg.volume_features import SlicedVolume, VolumePlan, features_of
+from sam3dseg.proposals.features import SlicedVolume, VolumePlan, features_of
+from sam3dseg.slices.preprocessing import PIXEL_DEVIATION, PIXEL_MEAN, volume_window
+from sam3dseg.slices.view import SliceView
 
 
 def plan(axis=2, spacing_mm=(1.0, 1.0, 1.0), normalisation="sam"):
@@ -100,7 +100,7 @@ def test_a_constant_image_has_no_nan():
 def test_features_are_those_of_every_slice_and_of_a_tensor(monkeypatch):
     network, seen = tiny_sam_3d(), []
     slices = SlicedVolume(volume(), (1, 1, 1), plan())
-    monkeypatch.setattr("sam3dseg.volume_features.BATCH_PIXELS", 5 * 32 * 32)
+    monkeypatch.setattr("sam3dseg.proposals.features.BATCH_PIXELS", 5 * 32 * 32)
     found = features_of(network, slices, on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(5, 18), (10, 18), (15, 18), (18, 18)]
     assert found.shape == (16, 18, 2, 2)
@@ -127,7 +127,7 @@ def test_check_stops_the_encoding(monkeypatch):
         if len(calls) == 3:
             raise Stop
 
-    monkeypatch.setattr("sam3dseg.volume_features.BATCH_PIXELS", 1)
+    monkeypatch.setattr("sam3dseg.proposals.features.BATCH_PIXELS", 1)
     with pytest.raises(Stop):
         features_of(tiny_sam_3d(), SlicedVolume(volume(), (1, 1, 1), plan()), check=check)
     assert len(calls) == 3

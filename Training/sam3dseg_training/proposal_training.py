@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sam3dseg.sliding import View, slide
+from sam3dseg.proposals.sliding import View, slide
 
 from .losses import class_dice, class_levels_loss, deep_supervision_weights
 from .tuning.parts import keep_frozen_in_eval

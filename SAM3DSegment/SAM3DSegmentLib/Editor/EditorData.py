@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sam3dseg.slice_options import SliceOptions
+from sam3dseg.slices.options import SliceOptions
 
 from .EditPorts import EditPort
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sam3dseg.slice_options import SliceOptions
+from sam3dseg.slices.options import SliceOptions
 
 from .EditorData import Answerer, Ask, LogicError, Model, PlacedBox, Prompt, Proposed, Status, Target, Written, keyOf
 from .InferenceEngine import Ground, InferenceEngine, Job

@@ -28,7 +28,7 @@ def loadModel(nameOrPath: str, device: str) -> Any:
 def loadProposer(nameOrPath: str, device: str) -> Any:
     """The engine's proposer. Raises EngineError that says what is missing."""
     try:
-        from sam3dseg.proposer import load_proposer
+        from sam3dseg.proposals.proposer import load_proposer
     except ImportError as error:
         raise _withoutTorch(error) from error
     return _loaded(load_proposer, nameOrPath, device)

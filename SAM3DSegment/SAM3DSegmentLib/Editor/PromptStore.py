@@ -23,7 +23,7 @@ from sam3dseg.promptjson import (
     content_of,
     requests_in,
 )
-from sam3dseg.slice_options import SliceOptions
+from sam3dseg.slices.options import SliceOptions
 
 from .EditorData import Answerer, Group, PlacedBox, PlacedClick, Step
 

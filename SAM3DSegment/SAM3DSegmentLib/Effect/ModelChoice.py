@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sam3dseg.families import CLICKS_2D
-from sam3dseg.slice_options import CHOICES
+from sam3dseg.slices.options import CHOICES
 
 from ..Models.ModelSelector import ModelSelector
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3dseg.proposals.structures import StructureClass
 from sam3dseg.request import Progress
-from sam3dseg.structures import StructureClass
 
 CLASSES = (
     StructureClass("First", (1.0, 0.0, 0.0)),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sam3dseg.preprocessing import extract_block
-from sam3dseg.volume_features import VolumePlan
+from sam3dseg.proposals.features import VolumePlan
 from sam3dseg.windows import Block
 
 REACH = 2  # voxels around an object that its samples may average over

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam3dseg.adapters import digest_of
-from sam3dseg.volume_features import SlicedVolume, VolumePlan, features_of
+from sam3dseg.proposals.features import SlicedVolume, VolumePlan, features_of
 
 from ..progress import watched
 from .cache import Cache, CaseRecord

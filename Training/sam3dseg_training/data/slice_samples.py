@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam3dseg.slice_options import SliceOptions
-from sam3dseg.slice_preprocessing import MASK_LOGIT, SliceInput, mask_to_logits, slice_input, to_8_bit, volume_window
-from sam3dseg.slice_view import ORIENTATIONS, SliceView
+from sam3dseg.slices.options import SliceOptions
+from sam3dseg.slices.preprocessing import MASK_LOGIT, SliceInput, mask_to_logits, slice_input, to_8_bit, volume_window
+from sam3dseg.slices.view import ORIENTATIONS, SliceView
 
 from ..configs.data import DataConfig
 from ..configs.slices import SliceConfig

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sam3dseg import Session
 from sam3dseg.families import CLICKS_2D, FAMILIES
 from sam3dseg.prompts import Box
-from sam3dseg.proposer import Proposer
-from sam3dseg.slice_options import SliceOptions
+from sam3dseg.proposals.proposer import Proposer
+from sam3dseg.slices.options import SliceOptions
 
 from ..data.entries import CachedCase
 from ..data.splits import Objects

@@ -10,7 +10,7 @@ from typing import Any
 from sam3dseg.adapters import digest_of
 from sam3dseg.checkpoint import Checkpoint
 from sam3dseg.families import FAMILIES, PROPOSALS
-from sam3dseg.proposer import Proposer, proposer_of
+from sam3dseg.proposals.proposer import Proposer, proposer_of
 from sam3dseg.protocol import Segmenter, SliceSegmenter
 from sam3dseg.segmenter import load_weights, segmenter_of
 

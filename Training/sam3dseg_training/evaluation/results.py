@@ -13,7 +13,7 @@ from typing import Any
 from sam3dseg.atomic import replacing
 from sam3dseg.masks import CroppedMask
 from sam3dseg.prompts import Click
-from sam3dseg.proposer import Proposer
+from sam3dseg.proposals.proposer import Proposer
 from sam3dseg.protocol import Segmenter, SliceSegmenter
 
 from ..data.entries import CachedCase

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from sam3dseg.placement import is_out_of_memory
-from sam3dseg.proposer import Proposer
+from sam3dseg.proposals.proposer import Proposer
 from sam3dseg.protocol import Segmenter, SliceSegmenter
 
 from ..data.cache import entry_path

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sam3dseg.atomic import replacing
-from sam3dseg.proposer import Proposer
+from sam3dseg.proposals.proposer import Proposer
 from sam3dseg.protocol import Segmenter, SliceSegmenter
 from sam3dseg.surface import surface_of, write_surface
 

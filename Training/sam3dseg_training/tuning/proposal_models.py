@@ -14,9 +14,9 @@ from sam3dseg.atomic import replacing
 from sam3dseg.checkpoint import Checkpoint
 from sam3dseg.families import CLICKS_2D, FAMILIES, PROPOSALS
 from sam3dseg.models import build
+from sam3dseg.proposals.features import MULTIPLES, VolumePlan
+from sam3dseg.proposals.structures import MOST, as_config
 from sam3dseg.segmenter import load_weights, traits_of
-from sam3dseg.structures import MOST, as_config
-from sam3dseg.volume_features import MULTIPLES, VolumePlan
 
 from ..configs.fit import FitConfig
 from ..configs.proposals import AXES

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from sam3dseg.checkpoint import Checkpoint
-from sam3dseg.volume_features import VolumePlan
+from sam3dseg.proposals.features import VolumePlan
 
 from ..configs.fit import FitConfig
 from ..configs.options import refuse_changed

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .masks import components_at
+from ..masks import components_at
+from ..protocol import Prediction, SliceSegmenter
+from ..request import Clock, Progress
+from .cache import SliceCache
+from .pictures import SlicePictures
+from .prompts import SlicePrompts
 from .propagation import Doubt, Link
-from .protocol import Prediction, SliceSegmenter
-from .request import Clock, Progress
-from .slice_cache import SliceCache
-from .slice_pictures import SlicePictures
-from .slice_prompts import SlicePrompts
 
 DOUBTFUL_LOGIT = 1.5  # less than 82 % for either side
 DOUBTFUL_DEPTH = 2  # cells of the logits; a mask's boundary is always doubtful, but thin

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .geometry import Grid
-from .protocol import SliceSegmenter
-from .slice_preprocessing import (
+from ..geometry import Grid
+from ..protocol import SliceSegmenter
+from .preprocessing import (
     SliceInput,
     logits_to_picture,
     mask_to_logits,
@@ -18,7 +18,7 @@ from .slice_preprocessing import (
     to_8_bit,
     volume_window,
 )
-from .slice_view import SliceView
+from .view import SliceView
 
 
 class SlicePictures:

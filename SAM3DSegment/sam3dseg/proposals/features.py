@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..preprocessing import NORMALISATIONS, extract_block, normalise
+from ..slices.preprocessing import METHODS, PIXEL_DEVIATION, PIXEL_MEAN, volume_window
+from ..windows import Block
 from .label_grid import part_of
-from .preprocessing import NORMALISATIONS, extract_block, normalise
-from .slice_preprocessing import METHODS, PIXEL_DEVIATION, PIXEL_MEAN, volume_window
-from .windows import Block
 
 MULTIPLES = {"sam": (1, 16, 16), "medsam": (1, 16, 16), "robust_rank": (16,) * 3, "zscore_positive": (128,) * 3}
 BATCH_PIXELS = 2**18  # encoded together

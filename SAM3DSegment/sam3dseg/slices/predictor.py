@@ -11,22 +11,22 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry import Grid, Orientation
+from ..history import Outcome, State
+from ..masks import CroppedMask
+from ..prompt_set import Prompts
+from ..protocol import SliceSegmenter
+from ..request import Clock, Progress
+from .cache import SliceCache
 from .cleaning import cleaned
-from .geometry import Grid, Orientation
-from .history import Outcome, State
-from .masks import CroppedMask
-from .prompt_set import Prompts
+from .decoder import SliceDecoder
+from .options import STEPS, SliceOptions
+from .pictures import SlicePictures
+from .prompts import SlicePrompts
 from .propagation import Propagation, StopRules
-from .protocol import SliceSegmenter
-from .request import Clock, Progress
-from .slice_cache import SliceCache
-from .slice_decoder import SliceDecoder
-from .slice_options import STEPS, SliceOptions
-from .slice_pictures import SlicePictures
-from .slice_prompts import SlicePrompts
-from .slice_result import KeySlice, SliceOutcome, SliceResult
-from .slice_stack import SliceStack
-from .slice_view import SliceView
+from .result import KeySlice, SliceOutcome, SliceResult
+from .stack import SliceStack
+from .view import SliceView
 
 LARGEST_LOGIT = 6e4  # half precision holds it
 NO_LOGITS = np.zeros((0, 1, 1), np.float16)

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checkpoint import Checkpoint, build_network, require_family
-from .families import PROPOSALS
-from .geometry import Orientation
+from ..checkpoint import Checkpoint, build_network, require_family
+from ..families import PROPOSALS
+from ..geometry import Orientation
+from ..placed_network import PlacedNetwork
+from ..placement import Placement, placements_for
+from ..request import Progress
+from ..segmenter import load_weights
+from ..volumes import checked_spacing, checked_volume
+from .features import SlicedVolume, VolumePlan, features_of
 from .label_grid import LabelGrid
-from .placed_network import PlacedNetwork
-from .placement import Placement, placements_for
-from .request import Progress
-from .segmenter import load_weights
 from .sliding import View, slide
 from .structures import StructureClass, structures_in
-from .volume_features import SlicedVolume, VolumePlan, features_of
-from .volumes import checked_spacing, checked_volume
 
 __all__ = ["Proposer", "StructureClass", "load_proposer", "proposer_of"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .slice_stack import SliceStack
+from .stack import SliceStack
 
 AHEAD = 1  # slices encoded while one is decoded: decoding is the quicker, so one keeps the encoder busy
 Doubt = tuple[float, float, float]  # depth of a region the model leaves open, and the pixel (x, y) deepest in it

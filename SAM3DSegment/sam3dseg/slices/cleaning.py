@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .slice_options import SliceOptions
+from .options import SliceOptions
 
 
 def cleaned(

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .geometry import Grid
+    from ..geometry import Grid
 
 STEPS = {"both": (1, -1), "forward": (1,), "backward": (-1,), "none": ()}  # forward leads to R, A or S
 CHOICES = {
@@ -55,7 +55,7 @@ class SliceOptions:
 
     def axis(self, grid: Grid) -> int:
         """The canonical axis that the slices of a grid lie across. auto: never one that leaves them a single row."""
-        from .slice_view import ORIENTATIONS  # here, so that the choices can be read without NumPy
+        from .view import ORIENTATIONS  # here, so that the choices can be read without NumPy
 
         if self.orientation != "auto":
             return ORIENTATIONS[self.orientation]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .preprocessing import logits_to_grid
-from .windows import Block
+from ..preprocessing import logits_to_grid
+from ..windows import Block
 
 
 class LabelGrid:

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checkpoint import Checkpoint, build_network
-from .models.sam import CHANNELS, variant_of
-from .placed_network import PlacedNetwork
-from .placement import Placement
-from .protocol import Prediction
+from ..checkpoint import Checkpoint, build_network
+from ..models.sam import CHANNELS, variant_of
+from ..placed_network import PlacedNetwork
+from ..placement import Placement
+from ..protocol import Prediction
 
 
 class TorchSliceSegmenter:

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .prompt_set import Prompts
-from .slice_view import ORIENTATIONS, SliceView
+from ..prompt_set import Prompts
+from .view import ORIENTATIONS, SliceView
 
 BoxCorners = tuple[NDArray[np.int64], NDArray[np.int64]]
 

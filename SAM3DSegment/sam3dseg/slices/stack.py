@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .masks import CroppedMask
-from .slice_view import SliceView
+from ..masks import CroppedMask
+from .view import SliceView
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .masks import CroppedMask
+from ..masks import CroppedMask
 from .propagation import Doubt
 
 

@@ -1,0 +1,1 @@
+"""SAM-3D: all structures of a volume at once, without prompts."""

@@ -1,0 +1,1 @@
+"""Models of slices: pictures of a volume, their prompts, and masks carried from slice to slice."""
