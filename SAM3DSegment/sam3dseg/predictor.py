@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .corrections import changed_near, corrected, deepest_cell
 from .framing import Framing
 from .geometry import Grid
 from .history import Outcome, State
@@ -33,7 +34,7 @@ class WindowOutcome:
     """What the model answered over `window`.
 
     logits (n, n, n) float32 are the chosen candidate's raw logits; alternatives (M, n, n, n) float16 and iou (M,) are
-    all candidates.
+    all candidates. corrects: the mask of before, and the clicks (N, 3) that correct it; None where all was answered.
     """
 
     window: Window
@@ -41,6 +42,7 @@ class WindowOutcome:
     alternatives: NDArray[np.float16]
     iou: NDArray[np.float32]
     chosen: int = 0
+    corrects: tuple[CroppedMask, NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Predictor:
     ) -> tuple[CroppedMask, WindowOutcome]:
         """Mask for `prompts`, starting at the window of the state's outcome with its raw logits."""
         last = cast("WindowOutcome | None", state.outcome)
+        if last is None or last.corrects is not None:  # the mask is still the given one
+            prompts = prompts.correcting(newest, state.mask)
         current = last.window if last else None
         window = self.framing.start_window(prompts, current, state.mask, reframe=bool(newest.boxes))
         previous = (last.logits, last.window) if last else None
@@ -97,13 +101,15 @@ class Predictor:
         layers = [Layer(_silence(attempt.prediction.logits[0], attempt.kept), attempt.window)]
         layers += self._tiles(prompts, attempt, check)
         check()
-        mask = self._paste(prompts, layers, attempt.kept)
+        corrects = (state.mask, prompts.corrected) if len(prompts.corrected) else None
+        mask = self._merged(self._paste(prompts, layers, attempt.kept), corrects)
         limit = np.finfo(np.float16).max
         return mask, WindowOutcome(
             window=attempt.window,
             logits=np.array(attempt.prediction.logits[0], dtype=np.float32),
             alternatives=np.clip(attempt.prediction.logits, -limit, limit).astype(np.float16),
             iou=np.array(attempt.prediction.iou, dtype=np.float32),
+            corrects=corrects,
         )
 
     def choose(
@@ -120,7 +126,7 @@ class Predictor:
         logits = outcome.alternatives[index].astype(np.float32)
         kept = self._wanted(prompts, logits, outcome.window)
         mask = self._paste(prompts, [Layer(_silence(logits, kept), outcome.window)], kept)
-        return mask, replace(outcome, logits=logits, chosen=index)
+        return self._merged(mask, outcome.corrects), replace(outcome, logits=logits, chosen=index)
 
     def prepare(self, point: NDArray, *, check: Callable[[], None]) -> None:
         """Encode the window that a first click at canonical voxel `point` (3,) would use."""
@@ -135,8 +141,7 @@ class Predictor:
         deepest = np.unravel_index(np.argmax(depth), depth.shape)
         if depth[deepest] < DOUBTFUL_DEPTH:
             return None
-        samples = (np.array(deepest) + 0.5) * window.size / logits.shape[0] - 0.5
-        return window.to_image(samples, self.grid.spacing_mm)
+        return self._point_of(np.array(deepest), window)
 
     def notices(self, outcome: Outcome) -> tuple[str, ...]:
         """Nothing: the mask shows what there is to know."""
@@ -199,8 +204,40 @@ class Predictor:
         previous: tuple[NDArray[np.float32], Window] | None,
         check: Callable[[], None],
     ) -> _Attempt:
-        prediction = self._decode(prompts, window, previous, check)
+        prior = self._prior(prompts, window, previous) if len(prompts.corrected) else None
+        deepest = None if prior is None else deepest_cell(prior > 0)
+        stand_in = None if deepest is None else self._point_of(deepest, window)
+        prediction = self._decode(prompts, window, previous, check, stand_in=stand_in)
+        if prior is not None:
+            prediction = self._corrected(prompts, prediction, prior, window)
         return _Attempt(window, prediction, self._wanted(prompts, prediction.logits[0], window))
+
+    def _corrected(
+        self, prompts: Prompts, prediction: Prediction, prior: NDArray[np.float32], window: Window
+    ) -> Prediction:
+        """The candidates where clicks correct the prior (n, n, n), and the prior elsewhere."""
+        cells = self._cells_of(prompts.corrected, window, len(prior))
+        size_mm = (window.extent_mm / len(prior),) * 3
+        logits = prediction.logits.copy()
+        for candidate in logits:
+            changed = (candidate > 0) != (prior > 0)
+            taken = changed_near(prior > 0, candidate > 0, cells, cell_mm=size_mm)
+            candidate[changed & ~taken] = prior[changed & ~taken]
+        return replace(prediction, logits=logits)
+
+    def _merged(self, mask: CroppedMask, corrects: tuple[CroppedMask, NDArray[np.int64]] | None) -> CroppedMask:
+        """The mask, or where clicks only correct another one, that one with their changes."""
+        return mask if corrects is None else corrected(corrects[0], mask, corrects[1], spacing_mm=self.grid.spacing_mm)
+
+    def _cells_of(self, points: NDArray, window: Window, count: int) -> NDArray[np.int64]:
+        """Cells (N, 3) of logits (n, n, n) over `window` for those canonical voxels (N, 3) that lie in it."""
+        inside = points[window.contains(points, self.grid.spacing_mm)]
+        cells = (window.from_image(inside, self.grid.spacing_mm) + 0.5) * count / window.size
+        return np.clip(cells.astype(np.int64), 0, count - 1)
+
+    def _point_of(self, cell: NDArray[np.int64], window: Window) -> NDArray[np.float64]:
+        """Canonical voxel coordinates (3,) of the middle of a cell of the model's logits over `window`."""
+        return window.to_image((cell + 0.5) * window.size / self.segmenter.logits_size - 0.5, self.grid.spacing_mm)
 
     def _zoom_out(
         self,
@@ -254,12 +291,11 @@ class Predictor:
         if not self.keep_clicked or prompts.boxes:
             return mask
         count = logits.shape[0]
-        seeds = prompts.positive[window.contains(prompts.positive, self.grid.spacing_mm)]
-        cells = (window.from_image(seeds, self.grid.spacing_mm) + 0.5) * count / window.size
+        cells = self._cells_of(prompts.positive, window, count)
         touching = None
         if not prompts.initial.is_empty:
             touching = resample_mask(prompts.initial, window, self.grid.spacing_mm, count) > 0
-        return components_at(mask, np.clip(cells.astype(np.int64), 0, count - 1), touching)
+        return components_at(mask, cells, touching)
 
     def _paste(self, prompts: Prompts, layers: list[Layer], kept: NDArray[np.bool_]) -> CroppedMask:
         began = time.perf_counter()

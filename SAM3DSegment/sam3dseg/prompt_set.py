@@ -19,13 +19,14 @@ class Prompts:
     """Everything the user has said, in canonical voxels.
 
     points (N, 3) int and labels (N,) 1 or 0 are clicks, one per voxel; boxes are (lower, upper) corners, inclusive;
-    initial is the mask the session started from.
+    initial is the mask the session started from; corrected (N, 3) are newest clicks that only correct it.
     """
 
     points: NDArray[np.int64]
     labels: NDArray[np.int64]
     boxes: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...] = ()
     initial: CroppedMask = field(default_factory=CroppedMask)
+    corrected: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
     @property
     def positive(self) -> NDArray[np.int64]:
@@ -40,6 +41,16 @@ class Prompts:
                 points.append(middle)
                 labels.append(1)
         return np.array(points, dtype=np.float64).reshape(-1, 3), np.array(labels, dtype=np.int64)
+
+    def correcting(self, newest: Prompts, mask: CroppedMask) -> Prompts:
+        """These prompts, with the newest as corrections of `mask`, which the given one has become.
+
+        They are none when no mask was given, and when a box or a foreground click inside the mask asks for all of it.
+        """
+        held = [mask.within(tuple(slice(int(v), int(v) + 1) for v in point)).item() for point in newest.positive]
+        if self.initial.is_empty or newest.boxes or any(held):
+            return self
+        return replace(self, corrected=newest.points)
 
     def corners(self) -> NDArray[np.int64]:
         """Points (N, 3) that a window must hold."""
