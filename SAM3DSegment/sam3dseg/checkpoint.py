@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from .atomic import replacing
 from .families import CLICKS_2D, CLICKS_3D, FAMILIES, PROPOSALS
 from .models import build
 
@@ -80,17 +80,8 @@ def save_checkpoint(
     if adapter:
         metadata["adapter"] = json.dumps(dict(adapter))
     content = to_safetensors(tensors, metadata)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes private files; weights are shared
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

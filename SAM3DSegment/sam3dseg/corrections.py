@@ -28,10 +28,9 @@ def changed_near(
     taken = np.zeros(before.shape, dtype=bool)
     for seed in seeds:
         reach_mm = REACH * (_border_mm(before, seed, size_mm) + size_mm.max())
-        low = np.maximum(seed - np.ceil(reach_mm / size_mm).astype(int), 0)
-        box = tuple(
-            slice(int(a), int(b)) for a, b in zip(low, seed + np.ceil(reach_mm / size_mm).astype(int) + 1, strict=True)
-        )
+        half = np.ceil(reach_mm / size_mm).astype(int)
+        low = np.maximum(seed - half, 0)
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, seed + half + 1, strict=True))
         near = _distance_mm(before[box].shape, seed - low, size_mm) <= reach_mm
         parts, _ = ndimage.label((before[box] != after[box]) & near)
         part = parts[tuple(seed - low)]

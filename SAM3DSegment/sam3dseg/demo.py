@@ -20,9 +20,8 @@ from .protocol import Segmenter, SliceSegmenter
 from .session import Session
 from .simulated_user import next_click
 
-STRUCTURE = "right lateral ventricle"  # one of REFERENCES
+STRUCTURE = "right lateral ventricle"
 CLICKS = 3  # one click and two corrections
-REFERENCES = ("brain", "white matter", "right lateral ventricle")
 IN_VENTRICLE_RAS = (8.0, 2.0, 16.0)  # a point in the ventricle's body, template mm
 
 
@@ -78,7 +77,7 @@ def run_demo(
 
 
 def template(structure: str) -> tuple[Image, NDArray[np.bool_]]:
-    """The ICBM 152 2009a T1 template at 1 mm, (197, 233, 189), and one of REFERENCES from its own tissue masks.
+    """The ICBM 152 2009a T1 template at 1 mm, (197, 233, 189), and a structure from its own tissue masks.
 
     Both come with the nilearn package, without a network. Fonov et al., NeuroImage 54 (2011), 313-327.
     """

@@ -75,11 +75,6 @@ class PromptStore:
             self._last = (text, initial, kept)
         return self._last[2]
 
-    def stepIn(self, segment: Any) -> str:
-        """The identifier of the step that the tags belong to, or ""."""
-        kept = self.read(segment)
-        return kept.step.uid if kept is not None else ""
-
     def remove(self, segment: Any) -> bool:
         """Take the tags off; True when there were any."""
         had = segment.HasTag(PROMPTS_TAG)

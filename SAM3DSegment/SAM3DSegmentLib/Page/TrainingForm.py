@@ -113,7 +113,10 @@ class TrainingForm:
         window, title = slicer.util.mainWindow(), _("Choose")
         weights = _("Weights") + " (*.safetensors)"
         if kind == NEW_FILE:
-            return qt.QFileDialog.getSaveFileName(window, title, "", weights)
+            pictures = _("Picture") + " (*.png)"
+            return qt.QFileDialog.getSaveFileName(
+                window, title, "", pictures if self._command.name == "fewshot" else weights
+            )
         if kind == MODEL:
             return qt.QFileDialog.getOpenFileName(window, title, "", weights)
         return qt.QFileDialog.getExistingDirectory(window, title)

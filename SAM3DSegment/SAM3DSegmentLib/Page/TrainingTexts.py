@@ -22,6 +22,7 @@ def label(command: str, name: str) -> str:
         "minutes": _("Minutes"),
         "clicks": _("Clicks"),
         "runs": _("Run folder"),
+        "reports": _("Report folders"),
         "form": _("Kind of file"),
         "licence": _("Licence"),
         "init": _("Start from run"),
@@ -42,5 +43,6 @@ def _outLabel(command: str) -> str:
         "evaluate": _("Report folder"),
         "visualize": _("Picture folder"),
         "export": _("Model file"),
+        "fewshot": _("Picture file"),
     }
     return words.get(command, _("Run folder"))

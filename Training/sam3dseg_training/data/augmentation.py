@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +29,6 @@ MARGIN = 0.125  # of the window's edge, on every side: what turning may bring in
 RANGE_PERCENTILES = (1, 99)
 SAMPLE_VOXELS = 2**15
 SEEDS = 2**32 - 1
-
-Arrays = Mapping[str, NDArray[np.float32]]
 
 
 class RandAnisotropy(RandomizableTransform):
