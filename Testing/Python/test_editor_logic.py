@@ -181,8 +181,10 @@ def test_refining_starts_from_the_segment(editing, segmenter):
     editing.paint((10, 16, 14), (18, 24, 22))
     editing.logic.refineSegment(editing.target())
     editing.click((14, 20, 12), isForeground=False)
-    assert segmenter.decoded[-1]["previous"] is not None and (segmenter.decoded[-1]["labels"] == 0).all()
-    assert editing.mask()[FIRST]
+    last = segmenter.decoded[-1]
+    assert last["previous"] is not None and last["labels"].tolist() == [0, 1]  # the model is told what to keep, too
+    assert editing.mask()[FIRST] and not editing.mask()[14, 20, 12]
+    assert len(editing.status().prompts) == 1
 
 
 def test_clearing_prompts_keeps_the_mask(editing, segmenter):

@@ -95,3 +95,32 @@ def test_how_it_ends_is_said_in_one_line(error, code, line, capsys, monkeypatch)
     assert main(["fit"]) == code
     shown = capsys.readouterr().err
     assert line in shown and shown.count("\n") == 1
+
+
+FAILS_WITH_WORKERS = """
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+from sam3dseg_training import cli
+from sam3dseg_training.stopping import leave_to_parent
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        while True:
+            yield torch.zeros(3)
+
+def fail(name, words):
+    batches = iter(DataLoader(Endless(), num_workers=1, worker_init_fn=leave_to_parent))
+    next(batches)
+    raise LookupError("unexpected")
+
+cli._run = fail
+cli.main(["fit"])
+"""
+
+
+def test_a_failure_does_not_wait_for_the_makers_of_samples():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FAILS_WITH_WORKERS], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and "LookupError: unexpected" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -150,7 +151,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(f"sam3dseg-train: {str(error) or 'stopped; the same command goes on'}", file=sys.stderr)
         return 128 + getattr(error, "signal", signal.SIGINT)
+    finally:
+        _end_makers_of_samples()
     return 0
+
+
+def _end_makers_of_samples() -> None:
+    """They leave signals to this process, which waits for them at its end: for ever, when it has failed."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def _run(name: str, words: Sequence[str]) -> None:
