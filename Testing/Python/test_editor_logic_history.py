@@ -71,7 +71,8 @@ def test_strokes_between_clicks_are_taken_up_and_undone_in_step(editing, segment
     assert editing.status().prompts == ()
     states.append((editing.mask(), 0))
     editing.click((14, 25, 18), isForeground=False)
-    assert segmenter.decoded[-1]["previous"] is not None and (segmenter.decoded[-1]["labels"] == 0).all()
+    last = segmenter.decoded[-1]
+    assert last["previous"] is not None and last["labels"].tolist() == [0, 1]  # the new point, and what to keep
     remember(1)
     editing.paint((20, 18, 16), (24, 22, 20), mode="remove")
     states.append((editing.mask(), 0))
