@@ -129,11 +129,13 @@ def test_what_does_not_fit_is_one_line_and_exit_code_2(cache, models, tmp_path, 
     assert not out.exists()
 
 
-def test_reports_of_different_prompts_are_not_drawn_together(cache, models, tmp_path, capsys, monkeypatch):
+def test_reports_of_different_prompts_are_not_drawn_together(cache, models, tmp_path, capsys, caplog, monkeypatch):
     from sam3dseg_training.evaluation import fewshot
 
     kinds = {"a": "clicks", "b": SLICE_BOXES}
     monkeypatch.setattr(fewshot, "read_point", lambda folder, label: fewshot.Point(3, (0.5,), (), kinds[folder]))
     assert cli.main(["fewshot", "a", "b", f"out={tmp_path / 'few.png'}"]) == 2
     assert "expected reports of the same prompts, received clicks and slice_boxes" in capsys.readouterr().err
-    assert cli.main(["fewshot", "b", f"out={tmp_path / 'few.png'}"]) == 0
+    with caplog.at_level("INFO"):
+        assert cli.main(["fewshot", "b", f"out={tmp_path / 'few.png'}"]) == 0
+    assert "3 training cases: Dice 0.500 after a box per slice" in caplog.text

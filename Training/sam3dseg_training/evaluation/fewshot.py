@@ -55,7 +55,8 @@ def fewshot(config: FewShotConfig) -> list[Point]:
     with replacing(config.out) as temporary:
         figure.savefig(temporary, dpi=140)
     for point in points:
-        values = ", ".join(f"{point.dice[click - 1]:.3f} after {click}" for click in clicks)
+        words = Prompting(point.prompts).words
+        values = ", ".join(f"{point.dice[click - 1]:.3f} after {words(click)}" for click in clicks)
         log.info("%d training cases: Dice %s", point.cases, values)
     return points
 
