@@ -57,15 +57,7 @@ def save_adapter(
     """
     header = {"base": base_name, "base_sha256": digest_of(base.weights), "rank": rank, "alpha": alpha}
     adapter = Checkpoint(base.architecture, dict(tensors), dict(config or base.config), dict(provenance), header)
-    merged(base, adapter, name=Path(path).name)
-    save_checkpoint(
-        path,
-        architecture=adapter.architecture,
-        config=adapter.config,
-        weights=adapter.weights,
-        provenance=adapter.provenance,
-        adapter=header,
-    )
+    _save(path, adapter, base)
 
 
 def save_decoder(
@@ -75,8 +67,8 @@ def save_decoder(
 
     Raises ValueError when the encoders differ, OSError as usual.
     """
-    changed = [name for name, value in _encoder_of(model).items() if not _equal(value, base.weights.get(name))]
-    if changed or not _encoder_of(model):
+    changed = [name for name, value in encoder_of(model).items() if not _equal(value, base.weights.get(name))]
+    if changed or not encoder_of(model):
         raise ValueError(
             f"expected a model with the encoder of {base_name!r}, received another one ({', '.join(changed[:2])}); "
             "export the whole model"
@@ -84,15 +76,7 @@ def save_decoder(
     header = {"base": base_name, "base_sha256": digest_of(base.weights), "base_architecture": base.architecture}
     tensors = {name: value for name, value in model.weights.items() if not name.startswith(ENCODER)}
     adapter = Checkpoint(model.architecture, tensors, model.config, dict(provenance), header)
-    merged(base, adapter, name=Path(path).name)
-    save_checkpoint(
-        path,
-        architecture=adapter.architecture,
-        config=adapter.config,
-        weights=adapter.weights,
-        provenance=adapter.provenance,
-        adapter=header,
-    )
+    _save(path, adapter, base)
 
 
 def merged(base: Checkpoint, adapter: Checkpoint, *, name: str) -> Checkpoint:
@@ -118,7 +102,7 @@ def merged(base: Checkpoint, adapter: Checkpoint, *, name: str) -> Checkpoint:
             f"{received[:12]}…; use that version of the base model, or fine-tune again"
         )
     if needed != adapter.architecture:
-        weights = {**_encoder_of(base), **adapter.weights}
+        weights = {**encoder_of(base), **adapter.weights}
     else:
         weights = applied(base.weights, adapter.weights, scale=_scale(adapter, name), name=name)
     return Checkpoint(adapter.architecture, weights, adapter.config, adapter.provenance)
@@ -156,8 +140,22 @@ def base_file(base: str, adapter: Path) -> str:
     return str(beside) if beside.exists() else base
 
 
-def _encoder_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def encoder_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The tensors of its image encoder."""
     return {name: value for name, value in checkpoint.weights.items() if name.startswith(ENCODER)}
+
+
+def _save(path: str | os.PathLike[str], adapter: Checkpoint, base: Checkpoint) -> None:
+    """Write a file that needs `base`, once it is sure to fit it."""
+    merged(base, adapter, name=Path(path).name)
+    save_checkpoint(
+        path,
+        architecture=adapter.architecture,
+        config=adapter.config,
+        weights=adapter.weights,
+        provenance=adapter.provenance,
+        adapter=adapter.adapter,
+    )
 
 
 def _equal(value: Tensor, other: Tensor | None) -> bool:

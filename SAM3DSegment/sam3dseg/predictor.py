@@ -165,12 +165,15 @@ class Predictor:
         self,
         prompts: Prompts,
         window: Window,
-        previous: tuple[NDArray[np.float32], Window] | None,
+        prior: NDArray[np.float32] | None,
         check: Callable[[], None],
         *,
         stand_in: NDArray[np.float64] | None = None,
     ) -> Prediction:
-        """Model answer in `window`; stand_in: canonical point used when no foreground point lies in the window."""
+        """Model answer in `window` after raw logits `prior` (n, n, n).
+
+        stand_in: canonical point used when no foreground point lies in the window.
+        """
         check()
         embedding = self._encode(window)
         check()
@@ -181,7 +184,6 @@ class Predictor:
         if stand_in is not None and not (labels == 1).any():
             points, labels = np.concatenate([points, stand_in[None]]), np.append(labels, 1)
         samples = window.from_image(points, self.grid.spacing_mm) if len(points) else NO_POINTS
-        prior = self._prior(prompts, window, previous)
         prediction = self.segmenter.decode(embedding, samples, labels, prior)
         self.clock.decode += time.perf_counter() - began
         self.clock.decodes += 1
@@ -204,13 +206,20 @@ class Predictor:
         previous: tuple[NDArray[np.float32], Window] | None,
         check: Callable[[], None],
     ) -> _Attempt:
-        prior = self._prior(prompts, window, previous) if len(prompts.corrected) else None
-        deepest = None if prior is None else deepest_cell(prior > 0)
-        stand_in = None if deepest is None else self._point_of(deepest, window)
-        prediction = self._decode(prompts, window, previous, check, stand_in=stand_in)
-        if prior is not None:
-            prediction = self._corrected(prompts, prediction, prior, window)
+        prior = self._prior(prompts, window, previous)
+        corrected = prior if len(prompts.corrected) > 0 else None
+        stand_in = None if corrected is None else self._kept_point(prompts, corrected, window)
+        prediction = self._decode(prompts, window, prior, check, stand_in=stand_in)
+        if corrected is not None:
+            prediction = self._corrected(prompts, prediction, corrected, window)
         return _Attempt(window, prediction, self._wanted(prompts, prediction.logits[0], window))
+
+    def _kept_point(self, prompts: Prompts, prior: NDArray[np.float32], window: Window) -> NDArray[np.float64] | None:
+        """Where a prior (n, n, n) is deepest, to be kept where no foreground point in the window says what is."""
+        if window.contains(prompts.positive, self.grid.spacing_mm).any():
+            return None
+        deepest = deepest_cell(prior > 0)
+        return None if deepest is None else self._point_of(deepest, window)
 
     def _corrected(
         self, prompts: Prompts, prediction: Prediction, prior: NDArray[np.float32], window: Window
@@ -279,8 +288,8 @@ class Predictor:
         """Layers at finer spacing along the mask's boundary, for an object wider than a full-resolution window."""
 
         def decode(tile: Window, stand_in: NDArray[np.float64], prior: Layer) -> NDArray[np.float32]:
-            previous = (prior.logits, prior.window)
-            return self._decode(prompts, tile, previous, check, stand_in=stand_in).logits[0]
+            seen = self._prior(prompts, tile, (prior.logits, prior.window))
+            return self._decode(prompts, tile, seen, check, stand_in=stand_in).logits[0]
 
         coarse = Layer(_silence(attempt.prediction.logits[0], attempt.kept), attempt.window)
         return tile_layers(coarse, attempt.kept, self.grid, self.policy, finest_mm=self.framing.start_mm, decode=decode)

@@ -20,6 +20,18 @@ class Prediction:
     iou: NDArray[np.float32]
 
 
+def checked_points(
+    points: NDArray[np.float64], labels: NDArray[np.int64], *, axes: int
+) -> tuple[NDArray[np.float32], NDArray]:
+    """Points (N, axes) and labels (N,) as a decoder takes them.  Raises ValueError when they are none."""
+    places, kinds = np.asarray(points, np.float32).reshape(-1, axes), np.asarray(labels).reshape(-1)
+    if len(places) != len(kinds):
+        raise ValueError(f"expected one label per point, received {len(places)} points and {len(kinds)} labels")
+    if not np.isin(kinds, (0, 1)).all():
+        raise ValueError(f"expected labels 1 (foreground) or 0 (background), received {sorted(set(kinds.tolist()))}")
+    return places, kinds
+
+
 class Segmenter(Protocol):
     """A model promptable in cubic windows, on one device."""
 

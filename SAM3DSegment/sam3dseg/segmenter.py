@@ -18,7 +18,7 @@ from .checkpoint import Checkpoint, build_network, load_checkpoint, require_fami
 from .families import CLICKS_2D, CLICKS_3D, FAMILIES
 from .placed_network import PlacedNetwork
 from .placement import Placement, placements_for
-from .protocol import Prediction
+from .protocol import Prediction, checked_points
 from .slices.segmenter import TorchSliceSegmenter
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "Resources" / "Weights"
@@ -118,14 +118,7 @@ class TorchSegmenter:
         Candidate 0 is the single mask, 1 to 3 are the alternatives.  `previous` of another resolution is resampled.
         Raises ValueError when there is neither a point nor a previous mask, or when shapes or labels are wrong.
         """
-        places = np.asarray(points, np.float32).reshape(-1, 3)
-        labels = np.asarray(labels).reshape(-1)
-        if len(places) != len(labels):
-            raise ValueError(f"expected one label per point, received {len(places)} points and {len(labels)} labels")
-        if not np.isin(labels, (0, 1)).all():
-            raise ValueError(
-                f"expected labels 1 (foreground) or 0 (background), received {sorted(set(labels.tolist()))}"
-            )
+        places, labels = checked_points(points, labels, axes=3)
         if previous is None and not len(places):
             raise ValueError("expected at least one point or a previous mask, received neither; add a click")
         if previous is not None and (previous.ndim != 3 or len(set(previous.shape)) != 1):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..preprocessing import NORMALISATIONS, extract_block, normalise
 from ..slices.preprocessing import METHODS, PIXEL_DEVIATION, PIXEL_MEAN, volume_window
+from ..slices.view import SliceView
 from ..windows import Block
 from .label_grid import part_of
 
@@ -61,7 +62,7 @@ class VolumePlan:
     @property
     def order(self) -> tuple[int, int, int]:
         """Canonical axes along slices, rows and columns."""
-        columns, rows = (axis for axis in range(3) if axis != self.axis)
+        columns, rows = SliceView(self.axis, 0).plane
         return self.axis, rows, columns
 
     def turned(self, volume: NDArray) -> NDArray:

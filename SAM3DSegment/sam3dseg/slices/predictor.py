@@ -70,9 +70,8 @@ class SlicePredictor:
         """Decode the slices that the newest prompts lie on, and carry their masks on. Raises as `SlicePrompts` does."""
         asked, fresh = (SlicePrompts(given, self._axis, self.grid.shape) for given in (prompts, newest))
         last = cast("SliceOutcome | None", state.outcome)
-        filled = SliceStack.of(state.mask, self.grid.shape, self._axis).filled if last is None else frozenset()
-        ground = last.result if last else SliceResult(state.mask, untouched=filled)
-        stack = SliceStack.of(ground.mask, self.grid.shape, self._axis)
+        stack = SliceStack.of(last.result.mask if last else state.mask, self.grid.shape, self._axis)
+        ground = last.result if last else SliceResult(state.mask, untouched=stack.filled)
         answered = self._to_answer(asked, fresh, ground, stack)
         boxed = fresh.covered if self.options.roi == "fixed" else frozenset()
         keys: dict[int, KeySlice] = {}
@@ -89,7 +88,7 @@ class SlicePredictor:
                 alternatives = np.clip(prediction.logits, -LARGEST_LOGIT, LARGEST_LOGIT).astype(np.float16)
                 iou = np.array(prediction.iou, dtype=np.float32)
                 keys[index] = KeySlice(alternatives[0], float(iou[0]))
-            result = self._carried(decoder, ground, keys, boxed)
+            result = self._carried(decoder, ground, stack, keys, boxed)
         mask = self._finished(asked, result.mask)
         if not answered:  # background clicks where nothing was: the candidates stay those of before
             return mask, replace(last, result=result) if last else None
@@ -109,8 +108,9 @@ class SlicePredictor:
         asked = SlicePrompts(prompts, self._axis, self.grid.shape)
         keys = {n: outcome.result.keys[n] for n in outcome.answered}
         keys[outcome.answered[-1]] = KeySlice(outcome.alternatives[index], float(outcome.iou[index]))
+        stack = SliceStack.of(outcome.ground.mask, self.grid.shape, self._axis)
         with self._decoder(asked, check, report) as decoder:
-            result = self._carried(decoder, outcome.ground, keys, outcome.boxed)
+            result = self._carried(decoder, outcome.ground, stack, keys, outcome.boxed)
         chosen = replace(outcome, result=result, chosen=index)
         return self._finished(asked, result.mask), chosen
 
@@ -197,11 +197,18 @@ class SlicePredictor:
         return self._pictures.as_logits(stack[index]) if stack[index].any() else None
 
     def _carried(
-        self, decoder: SliceDecoder, ground: SliceResult, keys: Mapping[int, KeySlice], boxed: Collection[int]
+        self,
+        decoder: SliceDecoder,
+        ground: SliceResult,
+        stack: SliceStack,
+        keys: Mapping[int, KeySlice],
+        boxed: Collection[int],
     ) -> SliceResult:
-        """The ground with newly answered slices `keys`, slices `boxed` with deep boxes, and what follows from them."""
-        asked, before = decoder.asked, SliceStack.of(ground.mask, self.grid.shape, self._axis)
-        stack = SliceStack.of(ground.mask, self.grid.shape, self._axis)
+        """The ground with newly answered slices `keys`, slices `boxed` with deep boxes, and what follows from them.
+
+        stack: the ground's masks, which are changed.
+        """
+        asked, before = decoder.asked, {index: stack[index].copy() for index in keys}
         for index in stack.filled if asked.prompts.boxes else ():
             region = asked.region(index)
             stack[index] = stack[index] if region is None else stack[index] & region

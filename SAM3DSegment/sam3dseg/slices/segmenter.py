@@ -15,7 +15,7 @@ from ..checkpoint import Checkpoint, build_network
 from ..models.sam import CHANNELS, variant_of
 from ..placed_network import PlacedNetwork
 from ..placement import Placement
-from ..protocol import Prediction
+from ..protocol import Prediction, checked_points
 
 
 class TorchSliceSegmenter:
@@ -62,13 +62,7 @@ class TorchSliceSegmenter:
         Candidate 0 is the single mask, 1 to 3 are the alternatives.  `previous` of another resolution is resampled.
         Raises ValueError when there is no prompt at all, or when shapes or labels are wrong.
         """
-        places, labels = np.asarray(points, np.float32).reshape(-1, 2), np.asarray(labels).reshape(-1)
-        if len(places) != len(labels):
-            raise ValueError(f"expected one label per point, received {len(places)} points and {len(labels)} labels")
-        if not np.isin(labels, (0, 1)).all():
-            raise ValueError(
-                f"expected labels 1 (foreground) or 0 (background), received {sorted(set(labels.tolist()))}"
-            )
+        places, labels = checked_points(points, labels, axes=2)
         if previous is None and box is None and not len(places):
             raise ValueError("expected a point, a box or a previous mask, received none; add a click")
         if previous is not None and (previous.ndim != 2 or previous.shape[0] != previous.shape[1]):
