@@ -5,8 +5,11 @@ The names below are loaded on first use, so that importing the package costs not
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch on Linux then asks for large pages: far fewer to clear
 
 __version__ = "0.1.0"
 __all__ = ["Box", "Click", "Session", "load_proposer", "load_segmenter"]

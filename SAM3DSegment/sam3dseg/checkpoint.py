@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .atomic import replacing
 from .families import CLICKS_2D, CLICKS_3D, FAMILIES, PROPOSALS
@@ -109,6 +110,25 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(architecture, weights, config, provenance, adapter)
 
 
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves tensors without values where a module would fill them with random numbers.
+
+    On the meta device that would do nothing either, but import PyTorch's compiler, which takes longer than all else.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
+def _without_weights(architecture: str, config: Mapping[str, Any]) -> nn.Module:
+    """The network on the meta device: no memory and no random numbers for weights that are replaced."""
+    with torch.device("meta"), _NoInitialisation():
+        return build(architecture, **config)
+
+
 def build_network(checkpoint: Checkpoint) -> nn.Module:
     """Network in evaluation mode that owns the checkpoint's tensors.
 
@@ -119,8 +139,7 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
             f"these weights are an adapter of {checkpoint.adapter.get('base')!r}: expected a whole model; load them "
             "with their base model by segmenter.load_weights"
         )
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-        network = build(checkpoint.architecture, **checkpoint.config)
+    network = _without_weights(checkpoint.architecture, checkpoint.config)
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     received = {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
     differences = (

@@ -83,10 +83,10 @@ class CroppedMask:
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Region | None:
-    """Tightest slices around the true voxels of a 3D mask, or None."""
+    """Tightest slices around the true voxels of a mask, or None."""
     box = []
-    for axis in range(3):
-        hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+    for axis in range(mask.ndim):
+        hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
         if hits.size == 0:
             return None
         box.append(slice(int(hits[0]), int(hits[-1]) + 1))
@@ -100,22 +100,25 @@ def components_at(
 
     A seed beside the mask takes the nearest component within `reach` voxels per axis.
     """
-    labels, count = ndimage.label(mask)
-    if count == 0:
+    box = bounding_box(mask)
+    if box is None:
         return mask
+    labels, count = ndimage.label(mask[box])  # only where the mask is: a window is mostly empty
     keep = np.zeros(count + 1, dtype=bool)
-    for seed in seeds:
-        label = labels[tuple(seed)]
-        keep[label if label else _nearest_label(labels, seed, reach)] = True
+    for seed in seeds - [s.start for s in box]:
+        keep[_nearest_label(labels, seed, reach)] = True
     if touching is not None:
-        keep[np.unique(labels[touching])] = True
+        keep[np.unique(labels[touching[box]])] = True
     keep[0] = False
-    return keep[labels]
+    kept = np.zeros_like(mask)
+    kept[box] = keep[labels]
+    return kept
 
 
 def _nearest_label(labels: NDArray, seed: NDArray[np.int64], reach: int) -> int:
-    low = np.maximum(seed - reach, 0)
-    block = labels[tuple(slice(a, b) for a, b in zip(low, seed + reach + 1, strict=True))]
+    """The label at a voxel, perhaps beyond the array, or the nearest one within `reach` voxels per axis; 0 if none."""
+    low, high = np.maximum(seed - reach, 0), np.maximum(seed + reach + 1, 0)
+    block = labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     found = np.argwhere(block)
     if found.size == 0:
         return 0

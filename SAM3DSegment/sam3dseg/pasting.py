@@ -68,8 +68,10 @@ def tile_layers(
     -> raw logits. The spacing is the finest, from finest_mm up, that needs at most policy.max_tiles tiles.
     """
     result: list[Layer] = []
+    if policy.max_tiles == 0 or finest_mm * policy.min_gain > coarse.window.spacing_mm:
+        return result
     edge = kept & ~ndimage.binary_erosion(kept, border_value=1)
-    if policy.max_tiles == 0 or not edge.any():
+    if not edge.any():
         return result
     scale = coarse.window.size / kept.shape[0]
     boundary = coarse.window.to_image((np.argwhere(edge) + 0.5) * scale - 0.5, grid.spacing_mm)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam3dseg.models import compact
-from sam3dseg.models.compact import ClickMatcher, CompactNet, click_maps, space_to_depth
+from sam3dseg.models.compact import CompactNet, space_to_depth
 
 
 @pytest.fixture(scope="module")
@@ -33,89 +32,20 @@ def test_interface_shapes_and_order_of_candidates(network):
     assert torch.equal(single, logits[:, :1]) and torch.equal(several, logits[:, 1:])
 
 
-def test_click_map_peaks_at_the_click():
-    point, present = torch.tensor([[[8.5, 4.5, 12.5]]]), torch.ones(1, 1, dtype=torch.bool)
-    (bump,) = click_maps(point, present, (16, 16, 16), stride=2, sigmas=(3.0,))
-    peak = divmod(int(bump.argmax()), 256)
-    assert (peak[0], *divmod(peak[1], 16)) == (4, 2, 6)
-    assert bump.max() == pytest.approx(1.0)
-
-
-@pytest.fixture
-def many():
-    """Three windows with 30 clicks of mixed signs and padding, some of them outside: points, labels."""
-    generator = torch.Generator().manual_seed(3)
-    points = torch.rand(3, 30, 3, generator=generator) * 40 - 4
-    return points, torch.randint(-1, 2, (3, 30), generator=generator)
-
-
-@pytest.mark.parametrize("label", [1, 0, 7])
-def test_click_maps_are_the_highest_gaussian_of_each_window(many, label):
-    points, labels = many
-    labels[1] = 0  # one window without a positive click
-    maps = click_maps(points, labels == label, (16, 12, 8), stride=2, sigmas=(2.0, 9.0))
-    axes = [torch.arange(n) * 2.0 + 0.5 for n in (16, 12, 8)]
-    voxels = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # (D, H, W, 3)
-    for sigma, found in zip((2.0, 9.0), maps, strict=True):
-        bumps = torch.exp(-0.5 * (voxels[None, None] - points[:, :, None, None, None]).square().sum(-1) / sigma**2)
-        expected = (bumps * (labels == label)[..., None, None, None]).amax(dim=1)
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("table", [1, 2**17])
-def test_matches_are_the_best_of_each_sign_whatever_the_blocks(many, monkeypatch, table):
-    monkeypatch.setattr(compact, "CACHED_VALUES", table)
-    points, labels = many
-    labels[2] = 1  # one window without a negative click
-    torch.manual_seed(0)
-    matcher = ClickMatcher(4, 3, 2)
-    embedding = matcher.prepare(torch.randn(3, 4, 18, 16, 14))
-    tissue = torch.randn(3, 2, 18, 16, 14)
-    found = matcher(embedding, tissue, points, labels, stride=2)
-    cells = torch.minimum(((points + 0.5) / 2).floor().long().clamp(min=0), torch.tensor([17, 15, 13]))
-    for window in range(3):
-        at = cells[window].unbind(-1)
-        alike = torch.einsum("en,edhw->ndhw", embedding[window][:, at[0], at[1], at[2]], embedding[window])
-        apart = (tissue[window][:, None] - tissue[window][:, at[0], at[1], at[2]][..., None, None, None]).abs().sum(0)
-        for first, label in ((0, 1), (2, 0)):
-            chosen = labels[window] == label
-            if chosen.any():
-                expected = torch.stack([alike[chosen].amax(0), torch.exp(-apart[chosen].amin(0))])
-            else:
-                expected = torch.stack([torch.full((18, 16, 14), -1.0), torch.full((18, 16, 14), 0.0)])
-            torch.testing.assert_close(found[window, first : first + 2], expected, atol=2e-6, rtol=0)
-    found.sum().backward()
-    assert all(value.grad is not None for value in (matcher.embed.weight, matcher.tolerance))
-
-
+@torch.inference_mode()
 def test_padding_points_leave_no_trace(network):
     points = torch.tensor([[[10.0, 20.0, 30.0], [0.0, 0.0, 0.0]]])
-    padded = network.encode_prompts(points, torch.tensor([[1.0, -1.0]]), None, grid=(16, 16, 16))[1]
-    alone = network.encode_prompts(points[:, :1], torch.tensor([[1.0]]), None, grid=(16, 16, 16))[1]
-    assert all(torch.equal(a, b) for a, b in zip(padded, alone, strict=True))
-
-
-def test_matching_finds_what_looks_like_the_click():
-    matcher = ClickMatcher(2, 2, 1)
-    torch.nn.init.dirac_(matcher.embed.weight)
-    torch.nn.init.zeros_(matcher.embed.bias)
-    features, tissue = torch.zeros(1, 2, 4, 4, 4), torch.zeros(1, 1, 4, 4, 4)
-    features[:, 0, :2], features[:, 1, 2:] = 1.0, 1.0  # two tissues
-    tissue[:, :, 2:] = 1.0
-    point = torch.tensor([[[1.0, 1.0, 1.0]]])
-    maps = matcher(matcher.prepare(features), tissue, point, torch.ones(1, 1), stride=2)
-    assert torch.allclose(maps[0, 0, :2], torch.ones(2, 4, 4)) and torch.allclose(maps[0, 0, 2:], torch.zeros(2, 4, 4))
-    assert torch.allclose(maps[0, 1, :2], torch.ones(2, 4, 4)) and (maps[0, 1, 2:] < 0.4).all()
-    assert (maps[0, 2] == -1).all() and (maps[0, 3] < 1e-6).all()  # no negative click
-    negative = matcher(matcher.prepare(features), tissue, point, torch.zeros(1, 1), stride=2)
-    assert torch.equal(negative[:, 2:], maps[:, :2]) and torch.equal(negative[:, :2], maps[:, 2:])
+    embedding = network.encode_image(torch.randn(1, 2, 32, 32, 32))
+    padded = network.encode_prompts(points, torch.tensor([[1.0, -1.0]]), None, grid=(16, 16, 16))
+    alone = network.encode_prompts(points[:, :1], torch.tensor([[1.0]]), None, grid=(16, 16, 16))
+    assert torch.equal(network.decode_masks(embedding, *padded)[0], network.decode_masks(embedding, *alone)[0])
 
 
 def test_no_mask_and_an_empty_mask_are_told_apart(network):
     points, labels = torch.zeros(1, 1, 3), torch.ones(1, 1)
     without = network.encode_prompts(points, labels, None, grid=(16, 16, 16))[1][0]
     empty = network.encode_prompts(points, labels, torch.zeros(1, 1, 16, 16, 16))[1][0]
-    assert without[0, 5].max() == 0 and empty[0, 5].min() == 1
+    assert without[0, 1].max() == 0 and empty[0, 1].min() == 1
 
 
 def test_space_to_depth_keeps_every_voxel_in_its_cube():
@@ -131,3 +61,85 @@ def test_untrained_network_starts_at_the_clicks(network):
     sparse, dense = network.encode_prompts(torch.tensor([[[16.0, 16.0, 16.0]]]), torch.ones(1, 1), None, grid=(16,) * 3)
     logits, _ = network.decode_masks(embedding, sparse, dense, multimask=False)
     assert logits[0, 0, 8, 8, 8] > logits[0, 0, 0, 0, 0]
+
+
+@pytest.fixture
+def clicked(network):
+    """A window's embedding, six clicks of both signs, and logits of before: the decoder's arguments."""
+    generator = torch.Generator().manual_seed(5)
+    image = torch.randn(1, 2, 32, 48, 64, generator=generator)
+    points = torch.rand(1, 6, 3, generator=generator) * 32
+    labels = torch.tensor([[1, 0, 1, 1, 0, 1]])
+    previous = 4 * torch.randn(1, 1, 16, 24, 32, generator=generator)
+    with torch.inference_mode():
+        return network.encode_image(image), points, labels, previous
+
+
+def test_the_answer_is_the_same_with_and_without_gradients(network, clicked):
+    embedding, points, labels, previous = clicked
+    with torch.inference_mode():
+        logits, iou = network.decode_masks(embedding, *network.encode_prompts(points, labels, previous))
+    copies = {name: [t.clone() for t in tensors] for name, tensors in embedding.items()}
+    wanted, wanted_iou = network.decode_masks(copies, *network.encode_prompts(points, labels, previous))
+    assert wanted.requires_grad
+    torch.testing.assert_close(logits.clone(), wanted.detach(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(iou.clone(), wanted_iou.detach(), atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_a_decode_leaves_the_embedding_as_it_was(network, clicked):
+    embedding, points, labels, previous = clicked
+    before = {name: [t.clone() for t in tensors] for name, tensors in embedding.items()}
+    first = network.decode_masks(embedding, *network.encode_prompts(points, labels, previous))[0]
+    second = network.decode_masks(embedding, *network.encode_prompts(points, labels, previous))[0]
+    assert torch.equal(first, second)
+    assert all(torch.equal(a, b) for name in before for a, b in zip(before[name], embedding[name], strict=True))
+
+
+@torch.inference_mode()
+def test_the_finest_features_and_the_logits_are_mixed_without_changing_their_layout(network, clicked):
+    embedding, points, labels, previous = clicked
+    assert embedding["features"][0].is_contiguous(memory_format=torch.channels_last_3d)
+    given = network.encode_prompts(points, labels, previous)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as record:
+        logits, _ = network.decode_masks(embedding, *given)
+    assert logits.is_contiguous()
+    inputs = [event.input_shapes[:2] for event in record.events() if event.name.endswith("convolution")]
+    finest = [shapes for shapes in inputs if shapes[0][2:] == [16, 24, 32]]
+    assert finest == [[[1, 16, 16, 24, 32], [16, 16, 3, 3, 3]]]  # prompts and masks are matrix products
+
+
+@torch.inference_mode()
+def test_undo_and_other_clicks_give_what_a_fresh_embedding_gives(network, clicked):
+    embedding, points, labels, previous = clicked
+    turns = [[0], [0, 1], [0, 1, 2], [0, 1], [0, 1, 3], [4, 0, 5], [2], [0, 1, 2, 3, 4, 5]]
+    for turn in turns:
+        given = network.encode_prompts(points[:, turn], labels[:, turn], previous)
+        fresh = {name: [t.clone() for t in tensors] for name, tensors in embedding.items()}
+        found, expected = (network.decode_masks(e, *given)[0] for e in (embedding, fresh))
+        assert torch.equal(found, expected), turn
+
+
+@torch.inference_mode()
+def test_the_decoder_works_in_the_precision_of_its_features(network, clicked):
+    embedding, points, labels, previous = clicked
+    low = embedding | {name: [t.bfloat16() for t in embedding[name]] for name in ("features", "matches")}
+    given = network.encode_prompts(points, labels, previous)
+    logits, iou = network.decode_masks(embedding, *given)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as record:
+        reduced, reduced_iou = network.decode_masks(low, *given)
+    assert reduced.dtype == torch.bfloat16 and torch.isfinite(reduced).all()
+    assert (reduced.float() - logits).abs().max() < 0.03 * logits.abs().max()
+    assert (reduced_iou.float() - iou).abs().max() < 0.02
+    assert not any(event.name == "aten::slow_conv3d_forward" for event in record.events())
+
+
+@torch.inference_mode()
+def test_the_whole_network_runs_with_half_precision_weights(clicked):
+    torch.manual_seed(0)
+    network = CompactNet().eval().bfloat16()
+    _, points, labels, previous = clicked
+    embedding = network.encode_image(torch.randn(1, 2, 32, 48, 64).bfloat16())
+    assert {t.dtype for t in embedding["tissue"]} == {torch.float32}  # compared with each other
+    logits, iou = network.decode_masks(embedding, *network.encode_prompts(points, labels, previous))
+    assert torch.isfinite(logits).all() and torch.isfinite(iou).all()

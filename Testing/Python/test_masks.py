@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import ndimage
 
+from sam3dseg import masks
 from sam3dseg.masks import CroppedMask, bounding_box, components_at
 
 
@@ -39,6 +41,33 @@ def test_components_are_kept_by_seed_by_neighbourhood_and_by_overlap():
     expected[18:] = False
     np.testing.assert_array_equal(kept, expected)
     assert not components_at(np.zeros((3, 3, 3), dtype=bool), np.array([[1, 1, 1]])).any()
+
+
+@given(st.data())
+def test_components_are_those_of_the_whole_array(data):
+    mask = data.draw(arrays(bool, array_shapes(min_dims=2, max_dims=3, max_side=9)))
+    seeds = np.array(data.draw(st.lists(st.tuples(*[st.integers(0, n - 1) for n in mask.shape]), max_size=3)), int)
+    seeds = seeds.reshape(-1, mask.ndim)
+    expected = np.zeros_like(mask)
+    labels, _ = ndimage.label(mask)
+    for seed in seeds:
+        distance = np.abs(np.argwhere(mask) - seed)
+        near = np.argwhere(mask)[(distance <= 2).all(axis=1)]
+        if len(near):
+            least = ((near - seed) ** 2).sum(axis=1)
+            expected |= labels == labels[tuple(near[np.argmin(least)])]
+    np.testing.assert_array_equal(components_at(mask, seeds), expected)
+
+
+def test_components_are_looked_for_where_the_mask_is(monkeypatch):
+    looked_at = []
+    label = ndimage.label
+    monkeypatch.setattr(masks.ndimage, "label", lambda part: looked_at.append(part.shape) or label(part))
+    mask = np.zeros((40, 40, 40), bool)
+    mask[10:14, 20:25, 30:36] = True
+    np.testing.assert_array_equal(components_at(mask, np.array([[9, 20, 30]])), mask)
+    assert not components_at(mask, np.array([[0, 0, 0], [39, 39, 39]])).any()
+    assert looked_at == [(4, 5, 6)] * 2
 
 
 @given(arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=6)), st.tuples(*[st.integers(0, 300)] * 3))

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sam3dseg import pasting
 from sam3dseg.geometry import Grid
 from sam3dseg.masks import CroppedMask
-from sam3dseg.pasting import Layer, paste_mask, resample_logits, resample_mask
+from sam3dseg.pasting import Layer, paste_mask, resample_logits, resample_mask, tile_layers
 from sam3dseg.prompt_set import Prompts
-from sam3dseg.windows import Window
+from sam3dseg.windows import Window, ZoomPolicy
 
 NATIVE = (1.0, 1.0, 1.0)
 NO_PROMPTS = Prompts(points=np.zeros((0, 3), dtype=np.int64), labels=np.zeros(0, dtype=np.int64))
@@ -57,6 +58,19 @@ def test_tiles_blend_into_the_coarse_layer_without_a_seam():
     assert height.min() == 30
     assert height.max() > 31
     assert np.abs(np.diff(height)).max() <= 1
+
+
+def test_a_window_as_fine_as_any_tile_costs_no_search_for_its_boundary(monkeypatch):
+    grid, window = Grid((64, 64, 64), NATIVE), Window((31.5, 31.5, 31.5), 1.0, 32)
+    coarse = plane(window, 32, 30.0)
+    searched = []
+    monkeypatch.setattr(pasting.ndimage, "binary_erosion", lambda *_, **__: searched.append(1) or coarse > 0)
+    for finest_mm in (1.0, 0.5):
+        layers = tile_layers(
+            Layer(coarse, window), coarse > 0, grid, ZoomPolicy(), finest_mm=finest_mm, decode=lambda *_: coarse
+        )
+        assert layers == []
+    assert len(searched) == 1
 
 
 def test_a_tile_outside_the_region_is_harmless():

@@ -44,7 +44,7 @@ class Upscaling(nn.Sequential):
 def _spread(conv: Any, x: Tensor) -> Tensor:
     """(..., C_in) -> (..., 2^A, C_out), the parts of a voxel in index order."""
     weight = conv.weight.flatten(2).permute(2, 1, 0)  # (2^A, C_out, C_in)
-    return F.linear(x, weight.flatten(0, 1)).unflatten(-1, (len(weight), -1)) + conv.bias
+    return F.linear(x, weight.flatten(0, 1), conv.bias.repeat(len(weight))).unflatten(-1, (len(weight), -1))
 
 
 def _to_grid(x: Tensor, grid: Sequence[int]) -> Tensor:
@@ -77,7 +77,7 @@ class MaskDecoder(nn.Module):
         masks = slice(None) if multimask is None else slice(1, None) if multimask else slice(0, 1)
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
         prompts = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)  # (B, N, C)
-        image = (embedding + dense).flatten(2).transpose(1, 2)  # (B, V, C)
+        image = (embedding + dense).flatten(2).transpose(1, 2).contiguous()  # (B, V, C)
         tokens, image = self.transformer(image, position, prompts)
         features = self.output_upscaling(image).flatten(1, 3)  # (B, V · 2^A · 2^A, C/8)
         wanted = range(MASKS)[masks]

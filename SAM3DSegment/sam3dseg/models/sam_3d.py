@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .compact import Convolution
+from .convolution import Convolution
 
 SLOPE = 0.01  # of the leaky rectifier, σ
 WIDTHS = (128, 64, 32, 16)
