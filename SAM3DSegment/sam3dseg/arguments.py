@@ -95,4 +95,6 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Where a model runs."""
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", help="auto (default), float32, bfloat16 or float16")
+    parser.add_argument("--precision", default="auto",
+                        help="auto (default: the fastest that `sam3dseg check` found good, else float32), float32, "
+                        "bfloat16, float16 or int8")  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .placement import Placement, describe, is_out_of_memory
+from .reduced_linear import reduce_linears
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,10 @@ log = logging.getLogger(__name__)
 class PlacedNetwork:
     """Runs work with a network, on the first of `placements` that has enough memory.
 
-    A device that runs out of memory is left for the next placement, for good: a warning is logged and `device_line`
-    says so.  Work may run in several threads.
+    On the CPU, linear layers of the image encoder are exchanged for those of the placement's precision; autocast serves
+    other encoders and devices.  A device that runs out of memory is left for the next placement, for good: a warning is
+    logged and `device_line` says so.  Work may run in several threads.
+    Raises ValueError for int8 and a network whose encoder has no linear layers.
     """
 
     def __init__(
@@ -29,12 +32,18 @@ class PlacedNetwork:
         self._memory_format = memory_format
         self._placements = tuple(placements)
         self._level, self._placed_level = 0, -1
+        self._weight_bytes = 0
+        self._is_exchanged = False
         self._moving = threading.Lock()
         self.attempt(lambda: None)
 
     @property
     def device(self) -> torch.device:
         return torch.device(self._placements[self._level].device)
+
+    @property
+    def precision(self) -> str:
+        return self._placements[self._level].precision
 
     @property
     def device_line(self) -> str:
@@ -50,16 +59,13 @@ class PlacedNetwork:
             return torch.cuda.memory_allocated(device)
         if device.type == "mps":
             return torch.mps.current_allocated_memory()
-        weights = (*self.network.parameters(), *self.network.buffers())
-        return sum(t.numel() * t.element_size() for t in weights)
+        return self._weight_bytes
 
     def reduced_precision(self) -> torch.autocast:
         """Context in which the placement's precision is used where it is not float32."""
-        dtype = getattr(torch, self._placements[self._level].precision)
-        reduced = dtype != torch.float32
-        return torch.autocast(
-            self.device.type, dtype if reduced else torch.bfloat16, enabled=reduced, cache_enabled=False
-        )
+        reduced = self.precision != "float32" and not self._is_exchanged
+        dtype = getattr(torch, self.precision) if reduced else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=reduced, cache_enabled=False)
 
     def attempt(self, work: Callable[[], Any]) -> Any:
         """Run `work`; when memory runs out, move on to the next placement and run it again.
@@ -88,7 +94,20 @@ class PlacedNetwork:
                 self.network.to(self.device)
                 if self._memory_format is not None:
                     self.network.to(memory_format=self._memory_format)
+                if self.device.type == "cpu":
+                    self._exchange(self._placements[self._level].precision)
+                weights = (*self.network.parameters(), *self.network.buffers())
+                self._weight_bytes = sum(t.numel() * t.element_size() for t in weights)  # asked for at every request
                 self._placed_level = self._level
+
+    def _exchange(self, precision: str) -> None:
+        count = reduce_linears(getattr(self.network, "image_encoder", nn.Module()), precision)
+        self._is_exchanged |= count > 0
+        if precision == "int8" and not self._is_exchanged:
+            raise ValueError(
+                "precision 'int8' is for encoders with linear layers, such as vision transformers: received a "
+                "convolutional one; use bfloat16 or precision='auto'"
+            )
 
     def _fall_back(self, failed: int) -> None:
         with self._moving:

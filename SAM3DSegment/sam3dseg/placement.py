@@ -7,29 +7,42 @@ from dataclasses import dataclass
 
 import torch
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+from .reduced_linear import require_int8
+
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+ON = {"cpu": ("bfloat16", "int8"), "cuda": ("bfloat16", "float16"), "mps": ("float16",)}  # besides float32
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A PyTorch device name and the precision of the image encoder there."""
+    """A PyTorch device name and the precision of the image encoder there. reason: why that one, for people."""
 
     device: str
     precision: str = "float32"
+    reason: str = ""
 
 
 def placements_for(device: str, precision: str) -> tuple[Placement, ...]:
     """What to try, in this order: as asked, the same device in smaller precision, the CPU.
 
-    device: auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps; precision: auto (float32), float32, bfloat16
-    or float16.
-    Raises ValueError for an unknown device or precision and for a device this computer does not have.
+    device: auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps; precision: auto (float32), float32, bfloat16,
+    float16 or int8.
+    Raises ValueError for an unknown device or precision, for a device this computer does not have, and for a precision
+    that the device does not take.
     """
     device = _available(device)
     if precision not in ("auto", *PRECISIONS):
         raise ValueError(f"unknown precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
-    if device == "cpu" and precision == "float16":
-        raise ValueError("precision 'float16' is not for the CPU: expected float32 or bfloat16; use precision='auto'")
+    kind = device.split(":")[0]
+    refused = {"cpu": ("float16",), "cuda": ("int8",), "mps": ("int8",)}[kind]
+    if precision in refused:
+        where = "the CPU" if kind == "cpu" else f"the device {device!r}"
+        raise ValueError(
+            f"precision {precision!r} is not for {where}: expected float32 or {' or '.join(ON[kind])}; "
+            "use precision='auto'"
+        )
+    if precision == "int8":
+        require_int8()
     first = Placement(device, "float32" if precision == "auto" else precision)
     if device == "cpu":
         return (first,)
@@ -48,7 +61,8 @@ def describe(placement: Placement) -> str:
     else:
         threads = torch.get_num_threads()
         where = f"CPU ({threads} thread{'s' * (threads != 1)})"
-    return f"{where}, {placement.precision}"
+    reason = f", {placement.reason}" if placement.reason else ""
+    return f"{where}, {placement.precision}{reason}"
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -42,6 +42,7 @@ class Segmenter(Protocol):
     fixed_spacing_mm: float | None
     normalisation: str
     antialias: bool
+    weighs_corrections: bool  # a correcting click counts for more where it is near, as in `corrections.weighed`
 
     @property
     def device_line(self) -> str:

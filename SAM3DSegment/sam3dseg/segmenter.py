@@ -18,6 +18,7 @@ from .checkpoint import Checkpoint, build_network, load_checkpoint, require_fami
 from .families import CLICKS_2D, CLICKS_3D, FAMILIES
 from .placed_network import PlacedNetwork
 from .placement import Placement, placements_for
+from .precision_checks import placements_of
 from .protocol import Prediction, checked_points
 from .slices.segmenter import TorchSliceSegmenter
 
@@ -36,6 +37,7 @@ class Traits:
     starts_from_zeros: bool = False  # the first prompt comes with an all-zero mask, as in interactive training
     pads_empty_prompts: bool = False  # a mask without clicks needs one "not a point"
     channels_last: bool = False
+    weighs_corrections: bool = False
     window_size: int = 128
 
 
@@ -55,6 +57,7 @@ TRAITS = {
         antialias=True,
         pads_empty_prompts=True,
         channels_last=True,
+        weighs_corrections=True,
     ),
 }
 
@@ -82,6 +85,7 @@ class TorchSegmenter:
         self.fixed_spacing_mm = traits.fixed_spacing_mm
         self.normalisation = traits.normalisation
         self.antialias = traits.antialias
+        self.weighs_corrections = traits.weighs_corrections
         self.logits_size = traits.logits_size
         self._traits = traits
         memory_format = torch.channels_last_3d if traits.channels_last else None
@@ -169,7 +173,8 @@ def load_segmenter(
 ) -> TorchSegmenter | TorchSliceSegmenter:
     """Model ready to encode: "embedded", the path of a weights file or of an adapter, or a name of the catalogue.
 
-    device: auto, cpu, cuda, cuda:N or mps; precision: auto, float32, bfloat16 or float16.
+    device: auto, cpu, cuda, cuda:N or mps; precision: auto (the fastest that `sam3dseg check` found good, float32
+    without a check), float32, bfloat16, float16 or int8.
     Raises ValueError for an unknown or unavailable device, for missing, damaged or unknown weights, and for a model
     that takes no clicks.
     """
@@ -186,7 +191,7 @@ def segmenter_of(
 
     Raises ValueError for an unknown or unavailable device and for weights that cannot be used.
     """
-    placements = placements_for(device, precision)
+    placements = placements_of(checkpoint, device, precision)
     require_family(checkpoint, name, CLICKS_3D, CLICKS_2D)
     if FAMILIES[checkpoint.architecture] == CLICKS_2D:
         return TorchSliceSegmenter(checkpoint, placements=placements, name=name)

@@ -24,6 +24,12 @@ def shared_dir() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def own_models_folder(tmp_path_factory, monkeypatch) -> None:
+    """Neither the models nor the checked precisions of whoever runs the tests."""
+    monkeypatch.setenv("SAM3DSEG_MODELS", str(tmp_path_factory.getbasetemp() / "models"))
+
+
 @dataclass
 class ThresholdSegmenter:
     """Segments what is as bright as the foreground clicks; background clicks carve a ball. Counts its calls."""
@@ -35,6 +41,7 @@ class ThresholdSegmenter:
     fixed_spacing_mm: float | None = None
     normalisation: str = "robust_rank"
     antialias: bool = True
+    weighs_corrections: bool = False
     device_line: str = "CPU"
     tolerance: float = 0.5  # of the window's intensity range
     encoded: list[NDArray[np.float32]] = field(default_factory=list)

@@ -66,7 +66,9 @@ def test_reload_and_test(host, monkeypatch):
     monkeypatch.setattr(test, "delayDisplay", shown.append)
     test.runTest()
     widget.cleanup()
-    assert shown == ["Skipped: PyTorch is installed in this Slicer", "Passed: 13 tests of SAM 3D Segment"]
+    assert shown[0] == "Skipped: PyTorch is installed in this Slicer"
+    assert shown[1].startswith("The embedded model works in ") and "bfloat16: " in shown[1]
+    assert shown[2:] == ["Passed: 14 tests of SAM 3D Segment"]
 
 
 def test_a_failure_is_reported(host, monkeypatch):

@@ -15,6 +15,7 @@ from ..families import PROPOSALS
 from ..geometry import Orientation
 from ..placed_network import PlacedNetwork
 from ..placement import Placement, placements_for
+from ..precision_checks import placements_of
 from ..request import Progress
 from ..segmenter import load_weights
 from ..volumes import checked_spacing, checked_volume
@@ -116,7 +117,8 @@ class Proposer:
 def load_proposer(name_or_path: str | Path, device: str = "auto", precision: str = "auto") -> Proposer:
     """Model ready to propose: the path of a weights file.
 
-    device: auto, cpu, cuda, cuda:N or mps; precision of its encoder: auto, float32, bfloat16 or float16.
+    device: auto, cpu, cuda, cuda:N or mps; precision of its encoder: auto (the fastest that `sam3dseg check` found
+    good, float32 without a check), float32, bfloat16, float16 or int8.
     Raises ValueError for an unknown or unavailable device, for missing, damaged or unknown weights, and for a model
     that needs clicks.
     """
@@ -135,7 +137,7 @@ def proposer_of(checkpoint: Checkpoint, *, name: str, device: str = "auto", prec
 
     Raises ValueError for an unknown or unavailable device and for weights that cannot be used.
     """
-    placements = placements_for(device, precision)
+    placements = placements_of(checkpoint, device, precision)
     require_family(checkpoint, name, PROPOSALS)
     classes = structures_in(checkpoint.config, name=name)
     return Proposer(build_network(checkpoint), classes=classes, placements=placements, name=name)
