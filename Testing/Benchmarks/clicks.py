@@ -11,22 +11,19 @@ the share that does is in brackets.  The largest drop is the most Dice that one 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
-import platform
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latency import machine
+from provenance import in_words, provenance, write
 from sam3dseg import Session
 from sam3dseg.imageio import Image
 from sam3dseg.prompts import Click
@@ -35,7 +32,6 @@ from structures import SETS, Structure, structures
 
 MEASURED = (1, 3, 5, 10)  # clicks
 DEFAULT_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-VERSIONS = ("torch", "numpy", "slicer-core", "vtk")
 _segmenter: Any = None  # one per process
 
 
@@ -158,17 +154,6 @@ def table(runs: Sequence[Run]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def versions() -> str:
-    """What this ran on, in one line."""
-    found = [f"Python {platform.python_version()}"]
-    for name in VERSIONS:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"no {name}")
-    return ", ".join(found)
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description="Accuracy per click on real volumes, beside Slicer's Grow from seeds.")
@@ -198,15 +183,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"clicks.py: {error}", file=sys.stderr)
         return 2
-    print(f"machine: {machine()}\n{versions()}\nmodel: {model}, {arguments.clicks} clicks\n\n{table(runs)}")
+    head = provenance("clicks")
+    print(f"{in_words(head)}\nmodel: {model}, {arguments.clicks} clicks\n\n{table(runs)}")
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps(
-                {"machine": machine(), "versions": versions(), "model": model, "runs": [asdict(run) for run in runs]},
-                indent=1,
-            )
-            + "\n"
-        )
+        write(arguments.json, {**head, "model": model, "runs": [asdict(run) for run in runs]})
     return 0
 
 

@@ -1,6 +1,6 @@
 """What the volume decoder of SAM-3D costs as volumes grow, against plain self-attention over the same features.
 
-    python Testing/Benchmarks/decoders.py [--repeats 3] [--json OUT] [--plot PNG]
+    python Testing/Benchmarks/decoders.py [--repeats 3] [--json OUT] [--plot PNG WEBP]
 
 Both take features of 256 channels at a sixteenth of the rows and columns of every slice, and give logits of three
 classes at every voxel.  SAM-3D's cost should grow with the number of voxels N = H·W·D, that of self-attention, which
@@ -13,10 +13,7 @@ half of the sizes.  Speed does not depend on the weights: they are random.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +24,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from process_memory import peak, reset_peak
+from provenance import in_words, provenance, write
 
 CHANNELS, CLASSES, PATCH = 256, 2, 16
 SIZES = ((8, 6, 6), (8, 8, 8), (12, 9, 9), (16, 11, 11), (24, 13, 13), (32, 16, 16))  # features (D, H/16, W/16)
@@ -85,9 +85,9 @@ def measure(kind: str, size: tuple[int, int, int], repeats: int) -> dict[str, fl
     decoder = decoder_of(kind)
     logits_of(decoder, torch.randn(1, CHANNELS, 2, 2, 2))  # libraries set up their threads and buffers
     features = torch.randn(1, CHANNELS, *size)
-    before = _reset_peak()
+    before = reset_peak()
     logits_of(decoder, features)
-    used = _peak() - before
+    used = peak() - before
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -147,7 +147,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """A PNG of both curves per figure, on logarithmic axes, with their exponents."""
+    """A picture of both curves per figure, on logarithmic axes, with their exponents."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -165,38 +165,22 @@ def draw(result: dict[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
-def _reset_peak() -> int:
-    """Bytes in use now, from which a peak is counted; where the system cannot forget an older peak, that one."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
-
-
-def _peak() -> int:
-    """Most bytes that this process had in memory."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Cost of SAM-3D's decoder against self-attention, by volume size.")
     parser.add_argument("--repeats", type=int, default=3, help="timed passes, of which the fastest counts")
     parser.add_argument("--largest", type=int, default=len(SIZES), help="how many of the sizes, smallest first")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--plot", type=Path, help="also draw them into this PNG")
+    parser.add_argument("--plot", type=Path, nargs="+", default=[], help="also draw them into these PNG or WebP files")
     args = parser.parse_args(argv)
     if not 2 <= args.largest <= len(SIZES) or args.repeats < 1:
         print(f"decoders: expected --largest from 2 to {len(SIZES)} and --repeats from 1", file=sys.stderr)
         return 2
-    result = run(SIZES[: args.largest], args.repeats)
-    print(table(result))
+    result = {**provenance("decoders"), **run(SIZES[: args.largest], args.repeats)}
+    print(f"{in_words(result)}\n\n{table(result)}")
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if args.plot:
-        draw(result, args.plot)
+        write(args.json, result)
+    for path in args.plot:
+        draw(result, path)
     return 0
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import statistics
 import subprocess
@@ -24,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clicks import versions
-from latency import machine
+from phantom import balls_in_noise
+from provenance import in_words, provenance, write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 for folder in (REPOSITORY / "SAM3DSegment", REPOSITORY / "Testing" / "Python"):
@@ -87,27 +85,16 @@ class Stopwatch:
         self.busy.clear()
 
 
-def ball_in_noise(size: int, diameter: int) -> NDArray[np.int16]:
-    """int16 (size, size, size): a ball of 300 in the middle of 0, with noise of 40."""
-    rng = np.random.default_rng(0)
-    volume = np.empty((size,) * 3, np.int16)
-    away = (np.arange(size) - size / 2) ** 2
-    for k in range(size):  # slice by slice: the volume is the only large array
-        inside = away[:, None] + away[None] + away[k] < (diameter / 2) ** 2
-        volume[:, :, k] = rng.normal(0, 40, (size, size)) + 300 * inside
-    return volume
-
-
 def measure_clicks(
     size: int, diameter: int, clicks: int, *, load: Callable[[str, str], Any] | None = None
 ) -> dict[str, Any]:
     """Medians in ms of the parts of a click, and the size of the segment; `load` stands in for the model."""
     from slicer_host.effect_chain import EffectChain
 
-    chain = EffectChain(load, volume_ijk=ball_in_noise(size, diameter))
+    center = (size // 2,) * 3
+    chain = EffectChain(load, volume_ijk=balls_in_noise((size,) * 3, np.array([center]), diameter / 2))
     try:
         chain.segmentation.CreateClosedSurfaceRepresentation()
-        center = (size // 2,) * 3
         chain.press(center)  # loads the model and encodes the window
         watch = watched(chain)
         rng = np.random.default_rng(1)
@@ -252,16 +239,15 @@ def main(argv: Sequence[str] | None = None, *, load: Callable[[str, str], Any] |
         print(f"effect.py: {error}", file=sys.stderr)
         return 2
     result["ms"]["activation"] = statistics.median(activations)
-    import torch
-
-    where = f"machine: {machine()}\n{versions()}, {torch.get_num_threads()} threads; views: {backend}"
+    head = provenance("effect")
     extent = " × ".join(map(str, result["extent"]))
-    print(f"{where}\nvolume: {arguments.size}³ int16; segment: {extent} voxels; {arguments.clicks} clicks\n")
+    print(f"{in_words(head)}; views: {backend}")
+    print(f"volume: {arguments.size}³ int16; segment: {extent} voxels; {arguments.clicks} clicks\n")
     print(table(result["ms"], result["busy_ms"]))
     if arguments.json:
         bars = {name: bar for name, _, bar in ROWS if bar is not None}
-        content = {"machine": machine(), "versions": versions(), "bars_ms": bars, "activations": activations, **result}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        size = {"size": arguments.size, "views": backend}
+        write(arguments.json, {**head, **size, "bars_ms": bars, "activations": activations, **result})
     return 0
 
 

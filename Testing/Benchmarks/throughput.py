@@ -11,7 +11,6 @@ folder, made-up cases of the same size are used.  Speed does not depend on the w
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from provenance import in_words, provenance, write
 
 CASES = 40
 SHAPE = (36, 50, 36)
@@ -186,9 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"throughput: {error}", file=sys.stderr)
         return 2
-    print(table(result, args))
+    head = provenance("throughput")
+    print(f"{in_words(head)}\n\n{table(result, args)}")
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write(args.json, {**head, "window": args.window, "batch": args.batch, "workers": args.workers, **result})
     return 0
 
 

@@ -1,0 +1,11 @@
+"""Seconds as people read them."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """Two or three digits: "12.3 s", "1.2 s", "125 ms", "4.2 ms"."""
+    milliseconds = 1e3 * seconds
+    if round(milliseconds) >= 1000:
+        return f"{seconds:.1f} s"
+    return f"{milliseconds:.0f} ms" if round(milliseconds, 1) >= 10 else f"{milliseconds:.1f} ms"
