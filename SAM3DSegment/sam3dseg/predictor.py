@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .corrections import changed_near, corrected, deepest_cell
+from .corrections import changed_near, corrected, deepest_cell, weighed
 from .framing import Framing
 from .geometry import Grid
 from .history import Outcome, State
-from .masks import CroppedMask, components_at
+from .masks import CroppedMask, bounding_box, components_at
 from .pasting import Layer, paste_mask, resample_logits, resample_mask, tile_layers
 from .preprocessing import extract_window, normalise
 from .prompt_set import Prompts
@@ -91,6 +91,8 @@ class Predictor:
         last = cast("WindowOutcome | None", state.outcome)
         if last is None or last.corrects is not None:  # the mask is still the given one
             prompts = prompts.correcting(newest, state.mask)
+        elif self.segmenter.weighs_corrections:
+            prompts = prompts.after(newest)
         current = last.window if last else None
         window = self.framing.start_window(prompts, current, state.mask, reframe=bool(newest.boxes))
         previous = (last.logits, last.window) if last else None
@@ -212,6 +214,8 @@ class Predictor:
         prediction = self._decode(prompts, window, prior, check, stand_in=stand_in)
         if corrected is not None:
             prediction = self._corrected(prompts, prediction, corrected, window)
+        elif prior is not None:
+            prediction = self._weighed(prompts, prediction, prior, window)
         return _Attempt(window, prediction, self._wanted(prompts, prediction.logits[0], window))
 
     def _kept_point(self, prompts: Prompts, prior: NDArray[np.float32], window: Window) -> NDArray[np.float64] | None:
@@ -233,6 +237,16 @@ class Predictor:
             taken = changed_near(prior > 0, candidate > 0, cells, cell_mm=size_mm)
             candidate[changed & ~taken] = prior[changed & ~taken]
         return replace(prediction, logits=logits)
+
+    def _weighed(
+        self, prompts: Prompts, prediction: Prediction, prior: NDArray[np.float32], window: Window
+    ) -> Prediction:
+        """The single mask where the latest clicks correct the prior (n, n, n); the alternatives as they are."""
+        logits, merged = prediction.logits, prior
+        for index in prompts.latest:
+            for cell in self._cells_of(prompts.points[index, None], window, len(prior)):
+                merged = weighed(merged, logits[0], cell, adds=bool(prompts.labels[index]))
+        return prediction if merged is prior else replace(prediction, logits=np.stack([merged, *logits[1:]]))
 
     def _merged(self, mask: CroppedMask, corrects: tuple[CroppedMask, NDArray[np.int64]] | None) -> CroppedMask:
         """The mask, or where clicks only correct another one, that one with their changes."""
@@ -268,21 +282,40 @@ class Predictor:
         return attempt, True
 
     def _zoom_in(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> _Attempt:
-        """Look closer at an object tiny in the window; the closer answer is kept when it is the same object."""
+        """Look closer at an object small in the window; the closer answer is kept when it is the same object.
+
+        It is the mean of what is seen from there and from further away.
+        """
         window, policy = attempt.window, self.policy
         closer = self.framing.closer_window(prompts, window, attempt.kept)
         if closer is None:
             return attempt
-        candidate = self._attempt(prompts, closer, (attempt.prediction.logits[0], window), check)
+        candidate = self._attempt(prompts.settled(), closer, (attempt.prediction.logits[0], window), check)
+        if not len(prompts.corrected):
+            candidate = self._seen_twice(prompts, candidate, attempt)
         volume_mm3 = [
             np.count_nonzero(a.kept) * (a.window.extent_mm / a.kept.shape[0]) ** 3 for a in (attempt, candidate)
         ]
         ratio = volume_mm3[1] / volume_mm3[0]
-        if not 1 / policy.max_volume_change <= ratio <= policy.max_volume_change:
+        most = policy.max_correction_change if len(prompts.latest) else policy.max_volume_change
+        if not 1 / most <= ratio <= most:
             return attempt
         if policy.faces_hit(candidate.kept, closer, self.grid).any():
             return attempt
         return candidate
+
+    def _seen_twice(self, prompts: Prompts, closer: _Attempt, wider: _Attempt) -> _Attempt:
+        """The closer attempt with the mean of both single masks; the less of the wider one, the less it shows."""
+        seen = self._prior(prompts, closer.window, (wider.prediction.logits[0], wider.window))
+        box = bounding_box(wider.kept)
+        if seen is None or box is None:
+            return closer
+        fraction = max(s.stop - s.start for s in box) / len(wider.kept)
+        share = self.policy.wide_share * min(fraction / self.policy.tiny_fraction, 1)
+        logits = closer.prediction.logits
+        single = (1 - share) * logits[0] + share * seen
+        prediction = replace(closer.prediction, logits=np.stack([single, *logits[1:]]))
+        return _Attempt(closer.window, prediction, self._wanted(prompts, single, closer.window))
 
     def _tiles(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> list[Layer]:
         """Layers at finer spacing along the mask's boundary, for an object wider than a full-resolution window."""

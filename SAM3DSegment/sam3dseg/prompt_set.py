@@ -19,7 +19,8 @@ class Prompts:
     """Everything the user has said, in canonical voxels.
 
     points (N, 3) int and labels (N,) 1 or 0 are clicks, one per voxel; boxes are (lower, upper) corners, inclusive;
-    initial is the mask the session started from; corrected (N, 3) are newest clicks that only correct it.
+    initial is the mask the session started from; corrected (N, 3) are newest clicks that only correct it; latest (N,)
+    tells which of the points the last request gave.
     """
 
     points: NDArray[np.int64]
@@ -27,6 +28,7 @@ class Prompts:
     boxes: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...] = ()
     initial: CroppedMask = field(default_factory=CroppedMask)
     corrected: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    latest: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def positive(self) -> NDArray[np.int64]:
@@ -51,6 +53,17 @@ class Prompts:
         if self.initial.is_empty or newest.boxes or any(held):
             return self
         return replace(self, corrected=newest.points)
+
+    def after(self, newest: Prompts) -> Prompts:
+        """These prompts, of which `newest` came last; a box asks for all of the mask anew."""
+        if newest.boxes:
+            return self
+        given = (self.points[:, None] == newest.points[None]).all(axis=-1).any(axis=1)
+        return replace(self, latest=np.flatnonzero(given))
+
+    def settled(self) -> Prompts:
+        """These prompts, none of which came last."""
+        return replace(self, latest=self.latest[:0])
 
     def corners(self) -> NDArray[np.int64]:
         """Points (N, 3) that a window must hold."""

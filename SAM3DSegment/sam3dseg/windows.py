@@ -78,11 +78,13 @@ class ZoomPolicy:
     face_fraction: float = 0.002  # share of a face's cells in the mask that counts as running into it
     out_factor: float = 1.6
     out_steps: int = 2  # then straight to the whole image
-    tiny_fraction: float = 0.12
-    framed_fraction: float = 0.3
-    in_finest_divisor: float = 2.0
+    tiny_fraction: float = 0.4  # an object smaller than this is looked at more closely
+    framed_fraction: float = 0.6
+    in_finest_divisor: float = 3.0
+    wide_share: float = 0.5  # of the logits from further away in those of a closer look
     min_gain: float = 1.25  # a finer window must be finer by this factor to be worth an encode
     max_volume_change: float = 4.0  # a finer mask that grows or shrinks more than this is not trusted
+    max_correction_change: float = 2.0  # the same, where a click only corrects
     box_fraction: float = 0.6
     hold_fraction: float = 0.8
     edge_margin: float = 2.0  # window samples a new click must keep from the faces

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
 import pytest
+from conftest import ThresholdSegmenter
+from scipy import ndimage
 
 from sam3dseg import Box, Click, Session
 from sam3dseg.session import Cancelled
@@ -294,12 +297,72 @@ def test_the_number_of_tiles_is_limited(make_segmenter, make_ellipsoid):
 def test_a_tiny_object_is_looked_at_closely(make_segmenter, make_ellipsoid):
     organ = make_ellipsoid((60, 60, 60), (20, 30, 40), (3, 3, 3))
     segmenter = make_segmenter()
-    policy = ZoomPolicy(first_finest_divisor=1.0, tiny_fraction=0.25, framed_fraction=0.5, in_finest_divisor=4.0)
+    policy = ZoomPolicy(
+        first_finest_divisor=1.0, tiny_fraction=0.25, framed_fraction=0.5, in_finest_divisor=4.0, wide_share=0
+    )
     session = Session(segmenter, policy=policy)
     session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
     assert dice(session.add(Click((20, 30, 40))), organ) > 0.9
     assert session._history.current.outcome.window.spacing_mm < 1
     assert len(segmenter.encoded) == 2
+
+
+def test_a_closer_look_is_averaged_with_the_wider_one(make_ellipsoid):
+    organ = make_ellipsoid((60, 60, 60), (20, 30, 40), (6, 6, 6))
+
+    class GreedyUpClose(ThresholdSegmenter):
+        """Takes a cell more all round when it looks closely."""
+
+        def decode(self, embedding, points, labels, previous):
+            prediction = super().decode(embedding, points, labels, previous)
+            if previous is None:
+                return prediction
+            logits = np.where(ndimage.binary_dilation(prediction.logits > 0, iterations=1), 0.05, -1.0)
+            return replace(prediction, logits=logits.astype(np.float32))
+
+    sizes = []
+    for share in (0.0, 0.5):
+        policy = ZoomPolicy(first_finest_divisor=1.0, tiny_fraction=0.5, framed_fraction=0.6, wide_share=share)
+        session = Session(GreedyUpClose(), policy=policy)
+        session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
+        sizes.append(np.count_nonzero(session.add(Click((20, 30, 40)))))
+        assert session._history.current.outcome.window.spacing_mm < 1
+    assert sizes[1] < sizes[0]
+
+
+@dataclass
+class Forgetful(ThresholdSegmenter):
+    """Answers a background click with nothing but a ball around each foreground click."""
+
+    weighs_corrections: bool = True
+
+    def decode(self, embedding, points, labels, previous):
+        prediction = super().decode(embedding, points, labels, previous)
+        if not (labels == 0).any():
+            return prediction
+        cells = np.indices(prediction.logits.shape[1:])
+        near = [sum((a - c) ** 2 for a, c in zip(cells, p, strict=True)) <= 4 for p in points[labels == 1]]
+        return replace(prediction, logits=np.where(np.any(near, axis=0), 1.0, -1.0)[None].astype(np.float32))
+
+
+@pytest.mark.parametrize("weighs", [True, False])
+def test_a_correcting_click_does_not_lose_the_mask(make_ellipsoid, weighs):
+    organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (9, 9, 9))
+    session = Session(Forgetful(weighs_corrections=weighs), policy=ZoomPolicy(tiny_fraction=0.0))
+    session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
+    before = session.add(Click((16, 16, 16)))
+    after = session.add(Click((16, 16, 23), is_foreground=False))
+    assert not after[16, 16, 23]
+    assert (np.count_nonzero(after) > 0.6 * np.count_nonzero(before)) == weighs
+
+
+def test_clicks_given_together_correct_together(make_ellipsoid):
+    organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (9, 9, 9))
+    session = Session(Forgetful(weighs_corrections=True), policy=ZoomPolicy(tiny_fraction=0.0))
+    session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
+    session.add(Click((16, 16, 16)))
+    after = session.add_many([Click((16, 16, 23), is_foreground=False), Click((16, 16, 9), is_foreground=False)])
+    assert not after[16, 16, 23] and not after[16, 16, 9] and after[16, 16, 16]
 
 
 def test_a_model_of_fixed_spacing_stays_there(make_segmenter, make_ellipsoid):
