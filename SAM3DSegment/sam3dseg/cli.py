@@ -1,4 +1,4 @@
-"""The command line: `sam3dseg segment | propose | info | models | demo`. Heavy imports wait until they are needed."""
+"""The command line: `sam3dseg segment | propose | view | info | models | check | demo`. Heavy imports wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import __version__, propose_command, segment_command
+from . import __version__, check_command, propose_command, segment_command, view_command
 from .arguments import add_command, add_model_options, parse_click, to_click, with_negative_values
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     segment_command.add_to(commands)
     propose_command.add_to(commands)
+    view_command.add_to(commands)
     info = add_command(commands, "info", help="size, spacing, orientation and intensities of an image")
     info.add_argument("image", metavar="IMAGE", type=Path, help="image file or DICOM folder")
     info.set_defaults(run=_info)
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("name", metavar="NAME", help="name in the list of `sam3dseg models`"
                          + (", embedded, or a weights file" if action == "show" else ""))  # fmt: skip
         sub.set_defaults(run=run)
+    check_command.add_to(commands)
     demo = add_command(commands, "demo", help="segment a brain template, or your own image, and show what comes out")
     demo.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="image file or DICOM folder of your own")
     demo.add_argument("--click", type=parse_click, metavar="I,J,K", help="first click in IMAGE (default: its middle)")

@@ -90,11 +90,19 @@ def test_extension_metadata():
     }
     assert metadata["DEPENDS"] == "PyTorch"
     assert metadata["CATEGORY"] == "Segmentation"
-    for field in ("ICONURL", "SCREENSHOTURLS"):
-        branch, path = metadata[field].removeprefix("https://raw.githubusercontent.com/").split("/", 3)[2:]
+    assert len(metadata["SCREENSHOTURLS"].split()) == 2
+    for url in [metadata["ICONURL"], *metadata["SCREENSHOTURLS"].split()]:
+        branch, path = url.removeprefix("https://raw.githubusercontent.com/").split("/", 3)[2:]
         assert branch == "main"
         assert path.endswith(".png")
-        assert (ROOT / path).is_file(), f"EXTENSION_{field} shows {path}, which is not in the repository"
+        assert (ROOT / path).is_file(), f"the extension's description shows {path}, which is not in the repository"
+
+
+def test_pip_packages_every_file_of_the_viewer():
+    viewer = ROOT / "Viewer/sam3dseg_viewer"
+    found = {p for p in viewer.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    patterns = read_pyproject()["tool"]["setuptools"]["package-data"]["sam3dseg_viewer"]
+    assert found and found == {p for pattern in patterns for p in viewer.glob(pattern) if p.is_file()}
 
 
 def test_console_scripts_resolve():

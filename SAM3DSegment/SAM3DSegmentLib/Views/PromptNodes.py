@@ -49,7 +49,9 @@ def drawnSegments(scene: Any) -> set[tuple[str, str, str]]:
         names.GetSegmentationClosedSurfaceRepresentationName(),
     )
     found = set()
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene):
+    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    nodes.UnRegister(scene)
+    for node in (nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())):
         segmentation = node.GetSegmentation()
         for segmentId in segmentation.GetSegmentIDs():
             segment = segmentation.GetSegment(segmentId)
