@@ -7,7 +7,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 HERE = Path(__file__).parent
-TARGETS = (HERE / "SAM3DSegment.png", HERE.parent / "SAM3DSegment" / "Resources" / "Icons" / "SAM3DSegment.png")
+TARGETS = (
+    HERE / "SAM3DSegment.png",
+    HERE.parent / "SAM3DSegment" / "Resources" / "Icons" / "SAM3DSegment.png",
+    HERE.parent / "Viewer" / "sam3dseg_viewer" / "web" / "icon.png",
+)
 SIZE, OVERSAMPLING, CELLS = 128, 8, 3
 TOP, LEFT, RIGHT = (126, 200, 227), (54, 116, 181), (28, 74, 131)
 MARKED_TOP, MARKED_LEFT, MARKED_RIGHT = (255, 196, 87), (240, 150, 40), (205, 112, 22)

@@ -2,10 +2,10 @@
 
     .venv-viewer/bin/python Testing/Benchmarks/viewer.py [--size 256] [--object 80] [--clicks 15] [--json OUT]
 
-A ball in noise is clicked in the page's axial view, in headless Chromium on the same machine.  The clock is the page's
-own: it starts with the pointer event, and stops when a picture is shown that differs from the one before by more than
-the new point.  The first click, which loads the model and encodes the window, does not count, nor does one that changes
-nothing in the slice.
+A ball in noise is clicked in the page's axial view, in headless Chromium on the same machine, and each click is undone
+before the next.  The clock is the page's own: it starts with the pointer event, and stops when a picture is shown that
+differs from the one before by more than the new point.  The first clicks, which load the model and encode the windows,
+do not count.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ FRAMES = Path(__file__).with_name("viewer_frames.js")
 sys.path.append(str(REPOSITORY / "Testing" / "Browser"))
 
 BAR_MS = 400
-TRIES = 4  # clicks placed at most, per click wanted
+WARM_UP = 3  # clicks that do not count
+SPREAD = 0.1  # of the ball's diameter about its middle, where clicks are placed
 WATCHED = ("view-red", "view-3d")
-POINT_PX, MASK_PX = 25, 40  # radius of what a point covers; pixels that differ at least once the mask does
+POINT_PX, MASK_PX = 12, 300  # radius of what a point covers; pixels that differ at least once the mask is shown
 WINDOW = {"width": 1280, "height": 720}
 ROWS = (
     ("frame", "press → first picture that differs", None),
@@ -54,10 +55,11 @@ def measure(size: int, diameter: int, clicks: int) -> dict[str, Any]:
             page = ViewerPage(browser.new_page(viewport=WINDOW), folder, volume=volume, errors=[])
             page.page.add_init_script(path=FRAMES)
             page.open(viewer.url)
-            rows = clicked(page, size, diameter, clicks)
+            rows = clicked(page, diameter, clicks)
         finally:
             viewer.stop()
-    found = {name: statistics.median(row[name] for row in rows) for name, *_ in ROWS if name in rows[0]}
+    seen = [name for name, *_ in ROWS if all(name in row for row in rows)]
+    found = {name: statistics.median(row[name] for row in rows) for name in seen}
     return {"ms": found, "clicks": rows}
 
 
@@ -72,27 +74,24 @@ def write_volume(path: Path, size: int, diameter: int) -> Path:
     return path
 
 
-def clicked(page: Any, size: int, diameter: int, clicks: int) -> list[dict[str, float]]:
-    """The counted clicks, inside the ball and outside in turn. Raises ValueError when too few changed anything."""
+def clicked(page: Any, diameter: int, clicks: int) -> list[dict[str, float]]:
+    """The counted clicks, each on an empty segment. Raises ValueError when one shows no mask."""
     box = page.box("view-red")
     middle = np.array((box["width"], box["height"])) / 2
     mm_per_pixel = page.volume.mm_per_pixel("red", (box["width"], box["height"]))
-    page.click_at("view-red", middle.tolist())
-    page.wait_until_idle()
     rng, rows = np.random.default_rng(1), []
-    for number in range(TRIES * clicks):
-        inside = number % 2 == 0
-        angle, distance = rng.uniform(0, 2 * np.pi), diameter * (0.4 if inside else 0.6) / mm_per_pixel
-        pixel = middle + distance * np.array((np.cos(angle), np.sin(angle)))
+    for number in range(WARM_UP + clicks):
+        pixel = middle + rng.uniform(-SPREAD, SPREAD, 2) * diameter / mm_per_pixel
         page.page.evaluate(f"sam3dsegFrames.watch({list(WATCHED)}, {WATCHED[0]!r}, {POINT_PX})")
-        page.click_at("view-red", pixel.tolist(), *(() if inside else ("Control",)))
-        page.wait_until_idle()
+        with page.answered():
+            page.click_at("view-red", pixel.tolist())
         row = times(page.page.evaluate("sam3dsegFrames.taken()"))
-        if "mask" in row:
+        page.press("undo")
+        if "mask" not in row:
+            raise ValueError(f"click {number + 1} shows no mask: take another --object")
+        if number >= WARM_UP:
             rows.append(row)
-        if len(rows) == clicks:
-            return rows
-    raise ValueError(f"only {len(rows)} of {clicks} clicks changed the slice: take another --object")
+    return rows
 
 
 def times(frames: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, float]:

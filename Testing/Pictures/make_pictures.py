@@ -1,6 +1,6 @@
 """The tutorial's pictures: the effect at work in Slicer's own views, on the ICBM 152 template that `make demo` uses.
 
-    python Testing/Pictures/make_pictures.py [--out docs/tutorial/pictures]
+    python Testing/Pictures/make_pictures.py [--out docs/tutorial/pictures] [--index Resources]
 
 The clicks are those of the simulated user on the right lateral ventricle, so other weights give other pictures: look at
 them before they are committed.
@@ -27,7 +27,8 @@ from tour import Tour, below, beside, captioned
 from sam3dseg.demo import STRUCTURE, template
 from sam3dseg.simulated_user import next_click
 
-OUT = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "pictures"
+ROOT = Path(__file__).resolve().parents[2]
+OUT, INDEX = ROOT / "docs" / "tutorial" / "pictures", ROOT / "Resources"
 CLICKS = 6
 ACROSS_MM, ACROSS_3D_MM = 130, 80
 BOX_RAS = ((-18, -40, -54), (18, -14, -12))  # about the pons
@@ -39,9 +40,10 @@ STEPS_SHOWN, STEP_PX = 4, 300
 class Pictures:
     """Takes the steps of the tutorial one after the other, and saves what the views show."""
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        out.mkdir(parents=True, exist_ok=True)
+    def __init__(self, out: Path, index: Path) -> None:
+        self.out, self.index = out, index
+        for folder in (out, index):
+            folder.mkdir(parents=True, exist_ok=True)
         self.image, self.reference = template(STRUCTURE)
         middle = self.image.ras_of(np.argwhere(self.reference).mean(axis=0))
         self.tour = Tour(self.image, center_ras=middle, across_mm=ACROSS_MM, across_3d_mm=ACROSS_3D_MM)
@@ -80,7 +82,9 @@ class Pictures:
         if wanted:
             raise ValueError(f"no click of {CLICKS} showed what it {' or '.join(wanted.values())}: take more")
         self.tour.goTo(self.image.ras_of(np.array(next_click(self.reference).ijk)))
-        self._save("corrected", self.tour.fourUp())
+        picture = self.tour.fourUp()
+        self._save("corrected", picture)
+        picture.save(self.index / "screenshot-effect.png", optimize=True)
 
     def _clickIn3D(self, ras: Sequence[float]) -> None:
         """The same correction made on the surface, and taken back."""
@@ -155,13 +159,14 @@ def _scaled(picture: Image.Image, width: int) -> Image.Image:
 def main(argv: Sequence[str] | None = None) -> int:
     """Make all pictures; 2 with one readable line where they cannot be made."""
     parser = argparse.ArgumentParser(description="Make the pictures of the tutorial.")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder to write to")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the tutorial's pictures")
+    parser.add_argument("--index", type=Path, default=INDEX, help="folder of the Extensions Index's screenshot")
     arguments = parser.parse_args(argv)
     try:
         from slicer_host.rendering import renderingBackend
 
         renderingBackend()
-        Pictures(arguments.out).make()
+        Pictures(arguments.out, arguments.index).make()
     except (ImportError, RuntimeError, ValueError, OSError) as error:
         print(f"make_pictures.py: {error}", file=sys.stderr)
         return 2
