@@ -37,6 +37,8 @@ class Page:
         self._state, self._workspace, self._views, self._folders = server.state, workspace, views, folders
         self._prompts = PromptDisplay(views.scene)
         self._had_surface = False
+        self._framed: object = None  # what the 3D view was fitted to, and the pose of its camera then
+        self._pose: tuple[float, ...] | None = None
         self.models = tuple(models)
         self.error = ""  # of the last command; the workspace tells its own
         self.note = ""  # the status, when it is not the workspace's
@@ -77,7 +79,7 @@ class Page:
         self._prompts.show(workspace.prompts)
         if self._prompts.markupsNode is not None:
             self._prompts.markupsNode.SetLocked(True)  # a press near a point is a click, too
-        self._show_surface(any(row.clicks for row in rows))
+        self._show_surfaces(rows)
         self._state.update(
             {
                 "image_name": workspace.volume.GetName() if workspace.volume is not None else "",
@@ -116,11 +118,15 @@ class Page:
     def list_files(self) -> None:
         self._state.files = self._folders.listed((*IMAGES, ".seg.nrrd"))
 
-    def _show_surface(self, has_surface: bool) -> None:
-        """Stand the camera before the first surface."""
-        if has_surface and not self._had_surface:
+    def _show_surfaces(self, rows: Sequence[SegmentRow]) -> None:
+        """Keep all surfaces in the 3D view as they change, until someone moves the camera."""
+        self._had_surface = any(row.clicks for row in rows)
+        if not self._had_surface:
+            self._framed, self._pose = None, None
+        elif _content(rows) != self._framed and self._pose in (None, self._views.camera_pose()):
+            self._framed = _content(rows)
             self._views.threed.reset_view()
-        self._had_surface = has_surface
+            self._pose = self._views.camera_pose()
 
 
 def _content(rows: Sequence[SegmentRow]) -> object:

@@ -76,6 +76,11 @@ class Views:
         x, y, z = np.linalg.solve(normals, offsets)
         return float(x), float(y), float(z)
 
+    def camera_pose(self) -> tuple[float, ...]:
+        """Where the camera of the 3D view stands, what it looks at, and what it holds upwards."""
+        camera = self.threed.renderer().GetActiveCamera()
+        return (*camera.GetPosition(), *camera.GetFocalPoint(), *camera.GetViewUp())
+
     def paint(self, theme: str) -> None:
         """Put a "dark" or "light" background behind the 3D view."""
         self.threed.set_view_properties(ViewProps(box_visible=False, background_color=BACKGROUNDS[theme]))
