@@ -22,8 +22,8 @@ ROW = SegmentRow("a", "liver", (1.0, 0.5, 0.0), True, 0)
 
 @pytest.fixture
 def bench(tmp_path, request):
-    """A page of its own server, the workspace that it shows, and the resets of its 3D view."""
-    resets = []
+    """A page of its own server, the workspace that it shows, and the 3D view's camera and how often it was reset."""
+    resets, camera = [], [0.0]
     workspace = SimpleNamespace(
         volume=None,
         status=Status("Open an image."),
@@ -38,7 +38,8 @@ def bench(tmp_path, request):
     views = SimpleNamespace(
         scene=slicer.vtkMRMLScene(),
         position=lambda name: dict(position),
-        threed=SimpleNamespace(reset_view=lambda: resets.append(1)),
+        camera_pose=lambda: tuple(camera),
+        threed=SimpleNamespace(reset_view=lambda: (resets.append(1), camera.append(1.0))),
     )
     server = get_server(request.node.name, client_type="vue3")
     page = Page(server, workspace, views, folders=Folders([tmp_path]), models=["embedded"])
@@ -48,7 +49,7 @@ def bench(tmp_path, request):
         page.refresh()
         return server.state
 
-    return SimpleNamespace(page=page, shown=shown, resets=resets, state=server.state, position=position)
+    return SimpleNamespace(page=page, shown=shown, resets=resets, camera=camera, state=server.state, position=position)
 
 
 def test_without_an_image_it_says_what_to_do(bench):
@@ -88,12 +89,20 @@ def test_what_is_not_in_a_file_is_known(bench):
     assert bench.shown(segments=[replace(ROW, clicks=2)]).is_unsaved
 
 
-def test_the_camera_goes_to_the_first_surface_and_stays_for_the_next(bench):
+def test_the_camera_follows_the_surfaces_until_it_is_moved(bench):
     bench.shown(segments=[ROW])
     assert not bench.state.has_surface and bench.resets == []
     bench.shown(segments=[replace(ROW, clicks=1)])
-    bench.shown(segments=[replace(ROW, clicks=2), replace(ROW, id="b", clicks=1)])
+    bench.shown(status=Status("Segmenting…", True, 0.5))  # nothing new to see
     assert bench.state.has_surface and len(bench.resets) == 1
+    bench.shown(segments=[replace(ROW, clicks=2), replace(ROW, id="b", clicks=1)])
+    assert len(bench.resets) == 2
+    bench.camera.append(7.0)
+    bench.shown(segments=[replace(ROW, clicks=3)])
+    assert len(bench.resets) == 2
+    bench.shown(segments=[ROW])  # all undone: the next surface is a first one
+    bench.shown(segments=[replace(ROW, clicks=1)])
+    assert len(bench.resets) == 3
 
 
 def test_only_slices_that_moved_are_sent_anew(bench):
