@@ -41,7 +41,7 @@ test: $(VENV)/.with-test rendering  ## all tests, on all cores
 
 test-browser: $(VIEWER)/.with-test-browser rendering browser  ## the browser viewer's tests, in headless Chromium
 	OMP_NUM_THREADS=1 $(VIEWER_BIN)/python -m pytest -n auto --dist loadfile $(wildcard Testing/Python/test_view*.py)
-	OMP_NUM_THREADS=1 $(VIEWER_BIN)/python -m pytest -n auto --dist worksteal Testing/Browser
+	OMP_NUM_THREADS=1 $(VIEWER_BIN)/python -m pytest Testing/Browser -n auto --dist worksteal
 
 check: $(VENV)/.with-check  ## style, import directions, types, and the quick tests
 	$(BIN)/ruff check .

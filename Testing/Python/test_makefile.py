@@ -58,6 +58,7 @@ def test_continuous_integration_runs_both_kinds_of_tests():
     assert re.findall(r"make ([\w-]+)$", said, re.MULTILINE) == ["test", "test-browser"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "pytest Testing/Browser" in planned("test-browser")
+    assert "Testing/Python/test_viewer_page.py" in planned("test-browser")
 
 
 def test_the_viewer_gets_the_slicer_that_its_own_packages_ask_for():
