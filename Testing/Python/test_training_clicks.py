@@ -8,7 +8,8 @@ import torch
 from tiny_networks import ball_batch, tiny_compact, tiny_sam_med3d
 from torch import nn
 
-from sam3dseg_training.click_training import ClickObjective
+from sam3dseg.corrections import weighed
+from sam3dseg_training.click_training import ClickObjective, seen_from_afar
 from sam3dseg_training.configs.clicks import ClickConfig
 from sam3dseg_training.configs.losses import LossConfig
 from sam3dseg_training.losses import deep_supervision_loss, deep_supervision_weights, dice_ce_loss, sdf_loss
@@ -82,6 +83,48 @@ def test_the_previous_logits_are_fed_back_unless_forgotten(forget, zeros):
     assert empty(first)
     for fed in later:
         assert empty(fed) if forget else torch.equal(fed, answer[:, :1].detach()) and not fed.requires_grad
+
+
+@pytest.mark.parametrize("weighs", [False, True])
+@pytest.mark.parametrize("judging", [False, True])
+def test_a_correction_is_weighed_by_distance_as_in_use(weighs, judging):
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(2, 4, 16, 16, 16, generator=generator) for _ in range(2))
+    network = Scripted(first, second, first)
+    settings = {"clicks": {**EXACT, "rounds": 3}, "weighs_corrections": weighs}
+    if judging:
+        objective(network, **settings)(ball_batch(), [0, 1], rounds=3)
+    else:
+        turns_of(network, 3, **settings)
+    points, labels, fed = network.asked[2]
+    for b in range(2):
+        cell = ((points[b, 1].numpy() - 0.5) / 2).round().astype(int)
+        merged = weighed(first[b, 0].numpy(), second[b, 0].numpy(), cell, adds=bool(labels[b, 1] == 1))
+        expected = torch.from_numpy(merged) if weighs else second[b, 0]
+        assert torch.equal(fed[b, 0], expected)
+        assert not torch.equal(expected, first[b, 0])
+    torch.testing.assert_close(network.asked[1][2], first[:, :1])
+
+
+def test_a_closer_look_answers_the_same_clicks_after_a_coarse_view():
+    answer = torch.randn(2, 4, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    network = Scripted(answer)
+    _, measures = turns_of(network, 2, clicks={**EXACT, "rounds": 2, "closer_share": 1.0})
+    (first, closer, second), fed = network.asked, network.asked[1][2]
+    assert measures["rounds"] == 2
+    assert torch.equal(first[0], closer[0]) and second[0].shape[1] == 2
+    assert fed.shape == (2, 1, 16, 16, 16) and float(fed.std()) < 0.7 * float(answer[:, :1].std())
+    assert torch.equal(second[2], answer[:, :1])
+
+
+def test_what_is_seen_from_afar_has_lost_what_is_fine_and_kept_what_is_coarse():
+    stripes = torch.ones(1, 1, 12, 12, 12)
+    stripes[:, :, ::2] = -1
+    halves = torch.full((1, 1, 12, 12, 12), 8.0)
+    halves[:, :, 6:] = -8.0
+    for seed in range(5):
+        seen = [seen_from_afar(logits, np.random.default_rng(seed))[0, 0, 2:-2] for logits in (stripes, halves)]
+        assert float(seen[0].std()) < 0.4 and float(seen[1].std()) > 3.5
 
 
 def test_clicks_add_up_and_a_perfect_mask_is_padded():

@@ -161,3 +161,24 @@ def test_in_a_picture_points_have_two_coordinates_in_index_order():
     logits[target > 0] = 1
     points, labels = user.click(logits)
     assert labels.tolist() == [[1, 0]] and cells(points, 4)[0, 1, 1] == 9
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_the_latest_click_is_told_by_its_cell(stride):
+    target = torch.cat([block((1, 1, 1), (6, 6, 6)), block((0, 0, 0), (1, 1, 1))])
+    user = user_of(target, stride, random_share=0)
+    user.click(None)
+    assert [(tuple(cell), adds) for cell, adds in user.latest()] == [((3, 3, 3), True), ((0, 0, 0), True)]
+    user.click(torch.ones(2, 1, 8, 8, 8))
+    points, labels = user.click(torch.ones(2, 1, 8, 8, 8))
+    latest = user.latest()
+    assert [tuple(cell) for cell, _ in latest] == [tuple(place) for place in cells(points, stride)[:, -1]]
+    assert [adds for _, adds in latest] == [False, False] == (labels[:, -1] == 1).tolist()
+
+
+def test_a_latest_click_past_the_border_belongs_to_the_outermost_cell():
+    user = user_of(block((0, 0, 0), (1, 1, 1)), 1, random_share=0)
+    user.click(None)
+    user.points[0].append(np.array([-0.9, 7.9, 3.0]))
+    user.labels[0].append(1)
+    assert tuple(user.latest()[0][0]) == (0, 7, 3)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam3dseg.corrections import weighed
+
 from .configs.clicks import ClickConfig
 from .configs.losses import LossConfig
 from .losses import (
@@ -50,11 +52,20 @@ def embedding_of(network: Any, image: Tensor | None, features: Any) -> Any:
     return features if prepare is None else prepare(image, features)
 
 
+def seen_from_afar(logits: Tensor | None, rng: np.random.Generator) -> Tensor | None:
+    """Logits (B, 1, m, m, m) as a wider window would have shown them: two or three times coarser, and less sure."""
+    if logits is None:
+        return None
+    coarse = F.interpolate(logits, scale_factor=1 / int(rng.integers(2, 4)), mode="area")
+    seen = F.interpolate(coarse, size=logits.shape[2:], mode="trilinear")
+    return seen * rng.uniform(0.6, 1.0) + rng.uniform(-1.0, 1.0)
+
+
 class ClickObjective(nn.Module):
     """A network together with what it is trained for, as one module: one forward per step, on any number of devices.
 
-    stride: window voxels per cell of the logits; starts_from_zeros: the first prompt comes with an all-zero mask; both
-    as the architecture's traits say.
+    stride: window voxels per cell of the logits; starts_from_zeros: the first prompt comes with an all-zero mask;
+    weighs_corrections: a correcting click counts for more where it is near; all as the architecture's traits say.
     """
 
     def __init__(
@@ -66,11 +77,13 @@ class ClickObjective(nn.Module):
         seed: int,
         stride: int = 2,
         starts_from_zeros: bool = False,
+        weighs_corrections: bool = False,
     ) -> None:
         super().__init__()
         self.network: Any = network
         self.clicks, self.loss, self.seed = clicks, loss, seed
         self.stride, self.starts_from_zeros = stride, starts_from_zeros
+        self.weighs_corrections = weighs_corrections
         self.has_matches = loss.match > 0 and hasattr(network, "match_masks")
         weights = {name: getattr(loss, name) for name in ("mask", "multi", "iou", "drop", "sdf")}
         weights["match"] = loss.match if self.has_matches else 0.0
@@ -100,7 +113,7 @@ class ClickObjective(nn.Module):
         shared = np.random.default_rng((self.seed, ROUND_STREAM, draw))
         turns = int(shared.integers(1, self.clicks.rounds + 1))
         terms: dict[str, list[Tensor]] = defaultdict(list)
-        first, last = [], []
+        first, last, steps = [], [], 0
         for index in range(batch["targets"].shape[1]):
             target = batch["targets"][:, index : index + 1]
             distance = self._distance(batch, index)
@@ -109,7 +122,7 @@ class ClickObjective(nn.Module):
             dice = self._train_target(embedding, target, distance, user, shared, turns, terms)
             first.append(dice[0])
             last.append(dice[-1])
-        steps = turns * batch["targets"].shape[1]
+            steps += len(dice)
         means = {name: torch.stack(values).sum() / steps for name, values in terms.items()}
         measures = {"dice_first": float(np.mean(first)), "dice_last": float(np.mean(last)), "rounds": float(turns)}
         return self.weighting(means), measures
@@ -141,9 +154,15 @@ class ClickObjective(nn.Module):
         previous: Tensor | None = None
         reached: Tensor | None = None  # Dice loss of the mask before the click
         dice = []
-        for _ in range(turns):
-            asked = self.ask(user, previous, target)
-            fed = None if previous is None or shared.random() < self.clicks.forget_share else previous
+        asks = [True] * turns
+        if self.clicks.closer_share and shared.random() < self.clicks.closer_share:
+            asks.insert(1, False)  # a closer look: the same clicks, after what could be seen from further away
+        for is_asked in asks:
+            if is_asked:
+                asked = self.ask(user, previous, target)
+                fed = None if previous is None or shared.random() < self.clicks.forget_share else previous
+            else:
+                fed = seen_from_afar(previous, shared)
             sparse, dense = self.prompts(asked, fed, target)
             logits, iou = self.network.decode_masks(embedding, sparse, dense)
             logits = logits.float()
@@ -153,13 +172,15 @@ class ClickObjective(nn.Module):
                 terms["drop"].append(F.relu(now - reached).mean())
             if distance is not None:
                 terms["sdf"].append(sdf_loss(logits[:, :1], distance).mean())
-            reached, previous = now.detach(), logits[:, :1].detach()
+            answer = logits[:, :1].detach()
+            previous = self.corrected(user, fed, answer) if is_asked else answer
+            reached = dice_loss(previous, target)
             dice.append(float(hard_dice(previous, target).mean()))
         if self.has_matches:
             outputs = self.network.match_masks(embedding, sparse)
             halving = self.loss.match_levels == "halving"
             levels = deep_supervision_weights(len(outputs)) if halving else (1.0,) * len(outputs)
-            terms["match"].append(turns * deep_supervision_loss(outputs, target, levels))
+            terms["match"].append(len(dice) * deep_supervision_loss(outputs, target, levels))
         return dice
 
     def _add_mask_terms(self, terms: dict[str, list[Tensor]], logits: Tensor, iou: Tensor, target: Tensor) -> None:
@@ -190,6 +211,14 @@ class ClickObjective(nn.Module):
             return self.network.encode_prompts(points, labels, fed)
         return self.network.encode_prompts(points, labels, None, grid=tuple(target.shape[2:]))
 
+    def corrected(self, user: TrainingUser, fed: Tensor | None, answer: Tensor) -> Tensor:
+        """The mask that the user sees next (B, 1, m, ...), from the one before the latest click and its answer."""
+        if fed is None or not self.weighs_corrections:
+            return answer
+        before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
+        merged = [weighed(before[b], after[b], cell, adds=adds) for b, (cell, adds) in enumerate(user.latest())]
+        return torch.from_numpy(np.stack(merged)[:, None]).to(answer.device)
+
     def judge(self, embedding: Any, batch: dict[str, Any], rounds: int) -> tuple[Tensor, dict[str, float]]:
         """Dice after every one of `rounds` patient clicks, as an evaluation would make them."""
         dice = self.judged(embedding, batch, rounds, self.patient_user)
@@ -205,7 +234,8 @@ class ClickObjective(nn.Module):
             user, previous = patient(batch, index), None
             for turn in range(rounds):
                 sparse, dense = self.prompts(self.ask(user, previous, target), previous, target)
-                previous = self.network.decode_masks(embedding, sparse, dense)[0][:, :1].float()
+                answer = self.network.decode_masks(embedding, sparse, dense)[0][:, :1].float()
+                previous = self.corrected(user, previous, answer)
                 dice[turn] += float(hard_dice(previous, target).mean()) / count
         return dice
 

@@ -24,6 +24,18 @@ def random_means(rng: np.random.Generator, count: int) -> np.ndarray:
     return means.astype(np.float32)
 
 
+def fade(image: np.ndarray, mask: np.ndarray, sigma: float) -> None:
+    """Blur an image (I, J, K), in place, where the border of a mask is near; sigma in voxels."""
+    box = ndimage.find_objects(mask.astype(np.int8))
+    if not box:
+        return
+    reach = int(np.ceil(3 * sigma))
+    near = tuple(slice(max(s.start - reach, 0), s.stop + reach) for s in box[0])
+    inside = ndimage.gaussian_filter(mask[near].astype(np.float32), sigma)
+    share = np.minimum(4 * inside * (1 - inside) * 1.5, 1)  # 1 at the border, 0 far from it
+    image[near] += share * (ndimage.gaussian_filter(image[near], sigma) - image[near])
+
+
 def render(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
     """Label map (I, J, K) uint8 -> image (I, J, K) float32 of arbitrary scale."""
     count, size = int(labels.max()) + 1, labels.shape
@@ -34,6 +46,9 @@ def render(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
 
     means = random_means(rng, count)
     image = means[labels]
+    if rng.random() < 0.35:  # a few objects fade into what is around them, as lesions and tumours do
+        for label in rng.choice(count, min(count, int(rng.integers(1, 5))), replace=False):
+            fade(image, labels == label, rng.uniform(1.0, 4.0))
     if rng.random() < 0.6:  # texture inside tissues, of its own strength in each
         strength = np.abs(rng.normal(0, rng.uniform(0.02, 0.12), count)).astype(np.float32)
         image += strength[labels] * noise(np.exp(rng.uniform(np.log(4), np.log(cube / 2.5))))

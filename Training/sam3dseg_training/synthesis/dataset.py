@@ -16,12 +16,13 @@ from sam3dseg.preprocessing import extract_window, normalise
 from sam3dseg.windows import Window
 
 from .appearance import render
-from .shapes import SIZE, crop_of_real_map, made_up_map
+from .shapes import SIZE, crop_of_real_map, made_up_map, smooth_noise
 
 MAPS_KEPT = 24  # label maps that a worker draws from
 NEW_MAP_EVERY = 5  # samples between two new maps
+CUT_SHARE = 0.15  # of targets end where nothing can be seen, as do parts of vessels, muscles and brains
 LARGEST_SHARE = 0.35  # of a window that a target may fill
-REAL_MAP_SHARE = 0.4  # of the maps, when real label maps are given
+REAL_MAP_SHARE = 0.5  # of the maps, when real label maps are given
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,27 @@ def choose_target(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray | 
         if count > 1:
             sizes = np.bincount(parts.ravel())[1:]
             mask = parts == rng.choice(count, p=sizes**0.5 / (sizes**0.5).sum()) + 1
+    if rng.random() < CUT_SHARE:
+        mask &= one_side(rng, mask)
     return mask if 40 <= mask.sum() < LARGEST_SHARE * labels.size else None
+
+
+def one_side(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
+    """All that lies on one side of a bent plane through a mask, bool (I, J, K); it divides it 1 : 4 to 4 : 1."""
+    normal = rng.standard_normal(3)
+    axes = [
+        np.arange(n, dtype=np.float32) * v for n, v in zip(mask.shape, normal / np.linalg.norm(normal), strict=True)
+    ]
+    height = axes[0][:, None, None] + axes[1][:, None] + axes[2]
+    bend = 0.03 * max(mask.shape) * smooth_noise(rng, max(mask.shape), rng.uniform(1, 4))
+    height = height + bend[tuple(slice(n) for n in mask.shape)]
+    return height < np.quantile(height[mask], rng.uniform(0.2, 0.8))
+
+
+def _leaves_window(mask: np.ndarray) -> bool:
+    """Whether a good part of a mask (m, m, m) in [0, 1] lies at the window's faces: clicks find a wider one then."""
+    inner = mask[1:-1, 1:-1, 1:-1].sum()
+    return bool(mask.sum() - inner > 0.04 * mask.sum())
 
 
 def make_sample(rng: np.random.Generator, labels: np.ndarray, config: SynthesisConfig) -> dict[str, np.ndarray] | None:
@@ -97,7 +118,7 @@ def make_sample(rng: np.random.Generator, labels: np.ndarray, config: SynthesisC
             continue
         half = n // 2
         masks.append(mask.reshape(half, 2, half, 2, half, 2).mean(axis=(1, 3, 5)))
-        if (masks[-1] > 0.5).sum() < 6:
+        if (masks[-1] > 0.5).sum() < 6 or (_leaves_window(masks[-1]) and rng.random() < 0.5):
             masks.pop()
         if len(masks) == config.targets:
             break

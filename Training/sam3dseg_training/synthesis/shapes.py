@@ -94,6 +94,8 @@ def add_objects(rng: np.random.Generator, labels: np.ndarray, first_label: int) 
         kind = rng.choice(["body", "shell", "tube", "sheet", "copies"], p=[0.4, 0.2, 0.17, 0.08, 0.15])
         if kind == "body":
             box, radius = rotated_radius(rng, grid, largest=0.6)
+            if rng.random() < 0.25:  # ragged, such as a tumour
+                radius = radius + rng.uniform(0.1, 0.4) * smooth_noise(rng, size, rng.uniform(8, 24))[box]
             labels[box][radius < 1] = label
         elif kind == "shell":
             box, radius = rotated_radius(rng, grid, largest=0.8)
