@@ -62,11 +62,9 @@ class Framing:
         kept: the object's cells (n, n, n) over the window's cube.
         """
         box = bounding_box(kept)
-        if box is None or self.fixed_mm is not None:
+        if box is None or self.fixed_mm is not None or filled_fraction(kept) > self.policy.tiny_fraction:
             return None
         cell = window.size / kept.shape[0]
-        if max(s.stop - s.start for s in box) * cell > self.policy.tiny_fraction * window.size:
-            return None
         faces = np.array([[s.start * cell - 0.5, s.stop * cell - 0.5] for s in box]).T  # window samples
         voxels = np.round(window.to_image(faces, self.grid.spacing_mm))
         corners = np.clip(voxels, 0, np.asarray(self.grid.shape) - 1)
@@ -91,6 +89,12 @@ class Framing:
             finest_mm=max(self.finest_mm, at_least_mm),
             size=self.size,
         )
+
+
+def filled_fraction(kept: NDArray[np.bool_]) -> float:
+    """How much of a window's edge an object (n, n, n) takes along its longest axis; 0 where there is none."""
+    box = bounding_box(kept)
+    return 0.0 if box is None else max(s.stop - s.start for s in box) / len(kept)
 
 
 def _corners(mask: CroppedMask) -> NDArray[np.int64]:

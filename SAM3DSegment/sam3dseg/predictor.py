@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .corrections import changed_near, corrected, deepest_cell, weighed
-from .framing import Framing
+from .framing import Framing, filled_fraction
 from .geometry import Grid
 from .history import Outcome, State
-from .masks import CroppedMask, bounding_box, components_at
+from .masks import CroppedMask, components_at
 from .pasting import Layer, paste_mask, resample_logits, resample_mask, tile_layers
 from .preprocessing import extract_window, normalise
 from .prompt_set import Prompts
@@ -207,7 +207,10 @@ class Predictor:
         window: Window,
         previous: tuple[NDArray[np.float32], Window] | None,
         check: Callable[[], None],
+        *,
+        previous_share: float = 0.0,
     ) -> _Attempt:
+        """The model's answer in `window`; previous_share: of what was seen before in its single mask."""
         prior = self._prior(prompts, window, previous)
         corrected = prior if len(prompts.corrected) > 0 else None
         stand_in = None if corrected is None else self._kept_point(prompts, corrected, window)
@@ -215,7 +218,7 @@ class Predictor:
         if corrected is not None:
             prediction = self._corrected(prompts, prediction, corrected, window)
         elif prior is not None:
-            prediction = self._weighed(prompts, prediction, prior, window)
+            prediction = _blended(self._weighed(prompts, prediction, prior, window), prior, previous_share)
         return _Attempt(window, prediction, self._wanted(prompts, prediction.logits[0], window))
 
     def _kept_point(self, prompts: Prompts, prior: NDArray[np.float32], window: Window) -> NDArray[np.float64] | None:
@@ -284,15 +287,15 @@ class Predictor:
     def _zoom_in(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> _Attempt:
         """Look closer at an object small in the window; the closer answer is kept when it is the same object.
 
-        It is the mean of what is seen from there and from further away.
+        It is the mean of what is seen from there and from further away; the less of the latter, the less that shows.
         """
         window, policy = attempt.window, self.policy
         closer = self.framing.closer_window(prompts, window, attempt.kept)
         if closer is None:
             return attempt
-        candidate = self._attempt(prompts.settled(), closer, (attempt.prediction.logits[0], window), check)
-        if not len(prompts.corrected):
-            candidate = self._seen_twice(prompts, candidate, attempt)
+        share = policy.wide_share * min(filled_fraction(attempt.kept) / policy.tiny_fraction, 1)
+        seen = attempt.prediction.logits[0], window
+        candidate = self._attempt(prompts.settled(), closer, seen, check, previous_share=share)
         volume_mm3 = [
             np.count_nonzero(a.kept) * (a.window.extent_mm / a.kept.shape[0]) ** 3 for a in (attempt, candidate)
         ]
@@ -303,19 +306,6 @@ class Predictor:
         if policy.faces_hit(candidate.kept, closer, self.grid).any():
             return attempt
         return candidate
-
-    def _seen_twice(self, prompts: Prompts, closer: _Attempt, wider: _Attempt) -> _Attempt:
-        """The closer attempt with the mean of both single masks; the less of the wider one, the less it shows."""
-        seen = self._prior(prompts, closer.window, (wider.prediction.logits[0], wider.window))
-        box = bounding_box(wider.kept)
-        if seen is None or box is None:
-            return closer
-        fraction = max(s.stop - s.start for s in box) / len(wider.kept)
-        share = self.policy.wide_share * min(fraction / self.policy.tiny_fraction, 1)
-        logits = closer.prediction.logits
-        single = (1 - share) * logits[0] + share * seen
-        prediction = replace(closer.prediction, logits=np.stack([single, *logits[1:]]))
-        return _Attempt(closer.window, prediction, self._wanted(prompts, single, closer.window))
 
     def _tiles(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> list[Layer]:
         """Layers at finer spacing along the mask's boundary, for an object wider than a full-resolution window."""
@@ -347,6 +337,14 @@ class Predictor:
         )
         self.clock.paste += time.perf_counter() - began
         return mask
+
+
+def _blended(prediction: Prediction, prior: NDArray[np.float32], share: float) -> Prediction:
+    """The single mask with a share of the prior's logits (n, n, n); the alternatives as they are."""
+    if share == 0:
+        return prediction
+    single = (1 - share) * prediction.logits[0] + share * prior
+    return replace(prediction, logits=np.stack([single, *prediction.logits[1:]]))
 
 
 def _silence(logits: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
