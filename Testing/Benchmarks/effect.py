@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from durations import of_bar
 from phantom import balls_in_noise
 from provenance import in_words, provenance, write
 
@@ -203,7 +204,7 @@ def table(spent: dict[str, float], busy: dict[str, float]) -> str:
     """Markdown: a row per part, beside its bar and what it takes of the main thread's processor time."""
     lines = ["| part | median | bar | of the bar | main thread at work |", "|---|---|---|---|---|"]
     for name, title, bar in ROWS:
-        limit = ("", "") if bar is None else (f"{bar} ms", f"{spent[name] / bar:.0%}")
+        limit = of_bar(spent[name], bar)
         work = f"{busy[name]:.1f} ms" if name in busy else ""
         lines.append(f"| {title} | {spent[name]:.1f} ms | {limit[0]} | {limit[1]} | {work} |")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from durations import duration
+from durations import duration, of_bar
 from provenance import in_words
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
@@ -128,19 +128,20 @@ def of_start(result: dict[str, Any]) -> list[Ratio]:
 
 def of_effect(result: dict[str, Any]) -> list[Ratio]:
     """Every part of a click that has a bar."""
-    found = []
-    for key, bar in result["bars_ms"].items():
-        spent = result["ms"][key]
-        found.append((f"effect, {key.replace('_', ' ')}", f"{spent:.0f} ms", f"bar {bar} ms", f"{spent / bar:.0%}"))
-    return found
+    return [(f"effect, {key.replace('_', ' ')}", *beside) for key, beside in _beside_bars(result)]
 
 
 def of_viewer(result: dict[str, Any]) -> list[Ratio]:
     """Every part of a click in the page that has a bar."""
+    return [(f"browser, press → {key}", *beside) for key, beside in _beside_bars(result)]
+
+
+def _beside_bars(result: dict[str, Any]) -> list[tuple[str, tuple[str, str, str]]]:
+    """Every part that has a bar in milliseconds, and what it took beside that."""
     found = []
     for key, bar in result["bars_ms"].items():
-        spent = result["ms"][key]
-        found.append((f"browser, press → {key}", f"{spent:.0f} ms", f"bar {bar} ms", f"{spent / bar:.0%}"))
+        limit, share = of_bar(result["ms"][key], bar)
+        found.append((key, (f"{result['ms'][key]:.0f} ms", f"bar {limit}", share)))
     return found
 
 

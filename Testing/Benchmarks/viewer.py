@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from durations import of_bar
 from phantom import balls_in_noise
 from provenance import in_words, provenance, write
 
@@ -110,7 +111,7 @@ def table(spent: Mapping[str, float]) -> str:
     lines = ["| part | median | bar | of the bar |", "|---|---|---|---|"]
     for name, title, bar in ROWS:
         if name in spent:
-            limit = ("", "") if bar is None else (f"{bar} ms", f"{spent[name] / bar:.0%}")
+            limit = of_bar(spent[name], bar)
             lines.append(f"| {title} | {spent[name]:.0f} ms | {limit[0]} | {limit[1]} |")
     return "\n".join(lines)
 

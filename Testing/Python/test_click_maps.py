@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from sam3dseg.models import click_maps as module
-from sam3dseg.models.click_maps import ClickMatcher, click_maps
+from sam3dseg.models.click_maps import ClickMatcher, gaussians, nearness
 
 
 def test_click_map_peaks_at_the_click():
     point, present = torch.tensor([[[8.5, 4.5, 12.5]]]), torch.ones(1, 1, dtype=torch.bool)
-    (bump,) = click_maps(point, present, (16, 16, 16), stride=2, sigmas=(3.0,))
+    (bump,) = gaussians(nearness(point, present, (16, 16, 16), stride=2), (3.0,))
     peak = divmod(int(bump.argmax()), 256)
     assert (peak[0], *divmod(peak[1], 16)) == (4, 2, 6)
     assert bump.max() == pytest.approx(1.0)
@@ -29,7 +29,7 @@ def many():
 def test_click_maps_are_the_highest_gaussian_of_each_window(many, label):
     points, labels = many
     labels[1] = 0  # one window without a positive click
-    maps = click_maps(points, labels == label, (16, 12, 8), stride=2, sigmas=(2.0, 9.0))
+    maps = gaussians(nearness(points, labels == label, (16, 12, 8), stride=2), (2.0, 9.0))
     axes = [torch.arange(n) * 2.0 + 0.5 for n in (16, 12, 8)]
     voxels = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # (D, H, W, 3)
     for sigma, found in zip((2.0, 9.0), maps, strict=True):

@@ -19,17 +19,6 @@ FARTHEST = 30.0  # scaled intensity difference that counts as no match at all
 CACHED_VALUES = 2**17  # size of the tables clicks x voxels: they stay in a CPU's cache
 
 
-def click_maps(
-    points: Tensor, present: Tensor, grid: tuple[int, ...], *, stride: int, sigmas: tuple[float, ...]
-) -> list[Tensor]:
-    """The highest Gaussian over the clicks, which is that of the nearest click, for each of `sigmas` in window voxels.
-
-    points (B, N, 3) in window voxels, present (B, N) bool -> (B, D, H, W) in [0, 1] each, next to 0 without a click.
-    """
-    used = present.any(dim=0)  # clicks of the other sign and padding cost nothing
-    return gaussians(nearness(points[:, used], present[:, used], grid, stride=stride), sigmas)
-
-
 def nearness(points: Tensor, present: Tensor, grid: tuple[int, ...], *, stride: int) -> Tensor:
     """Minus the squared distance in window voxels to the nearest click (B, D, H, W), -inf without one.
 
