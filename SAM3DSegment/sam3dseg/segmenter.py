@@ -20,6 +20,7 @@ from .placed_network import PlacedNetwork
 from .placement import Placement, placements_for
 from .precision_checks import placements_of
 from .protocol import Prediction, checked_points
+from .recorded_calls import RecordedCalls, Work
 from .slices.segmenter import TorchSliceSegmenter
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "Resources" / "Weights"
@@ -37,6 +38,7 @@ class Traits:
     starts_from_zeros: bool = False  # the first prompt comes with an all-zero mask, as in interactive training
     pads_empty_prompts: bool = False  # a mask without clicks needs one "not a point"
     channels_last: bool = False
+    is_recorded: bool = False  # all that encoding and decoding launch depends on shapes alone
     weighs_corrections: bool = False
     window_size: int = 128
 
@@ -49,6 +51,7 @@ TRAITS = {
         antialias=False,
         fixed_spacing_mm=1.5,
         starts_from_zeros=True,
+        is_recorded=True,
     ),
     "compact": Traits(
         channels=2,
@@ -91,6 +94,8 @@ class TorchSegmenter:
         memory_format = torch.channels_last_3d if traits.channels_last else None
         self._placed = PlacedNetwork(network, placements, memory_format=memory_format)
         self._embedding_bytes = 0
+        self._encoded: Work = RecordedCalls(self._embedding_of) if traits.is_recorded else self._embedding_of
+        self._answered: Work = RecordedCalls(self._answer_of) if traits.is_recorded else self._answer_of
 
     @property
     def device_line(self) -> str:
@@ -136,19 +141,31 @@ class TorchSegmenter:
 
     def _encode(self, image: NDArray[np.float32]) -> Any:
         x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).unsqueeze(0)  # (1, C, n, n, n)
+        return self._encoded(x.to(self._placed.device))[0]
+
+    def _embedding_of(self, x: Tensor) -> tuple[Any]:
+        """Window (1, C, n, n, n) -> embedding in float32."""
         with self._placed.reduced_precision():
-            embedding = self._placed.network.encode_image(x.to(self._placed.device))
-        return _map(embedding, torch.Tensor.float)
+            embedding = self._placed.network.encode_image(x)
+        return (_map(embedding, torch.Tensor.float),)
 
     def _decode(
         self, embedding: Any, points: NDArray[np.float32], labels: NDArray, previous: NDArray[np.float32] | None
     ) -> Prediction:
         device = self._placed.device
         embedding = _map(embedding, lambda t: t.to(device))  # it may have been made before a fall-back
-        points_t, labels_t = self._points(points, labels)
-        sparse, dense = self._placed.network.encode_prompts(points_t, labels_t, self._previous(previous))
+        given = (embedding, *self._points(points, labels), self._previous(previous))
+        answer: Work = self._answer_of if any(part is None for part in given) else self._answered
+        logits, iou = answer(*given)
+        return Prediction(logits[0].cpu().numpy(), iou[0].cpu().numpy())
+
+    def _answer_of(
+        self, embedding: Any, points: Tensor | None, labels: Tensor | None, previous: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Points (1, N, 3), labels (1, N) and previous logits (1, 1, n, n, n) -> logits (1, M, n, n, n), iou (1, M)."""
+        sparse, dense = self._placed.network.encode_prompts(points, labels, previous)
         logits, iou = self._placed.network.decode_masks(embedding, sparse, dense, multimask=None)
-        return Prediction(logits[0].float().cpu().numpy(), iou[0].float().cpu().numpy())
+        return logits.float(), iou.float()
 
     def _points(self, points: NDArray[np.float32], labels: NDArray) -> tuple[Tensor | None, Tensor | None]:
         if not len(points):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import pickle
 import zlib
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sam3dseg.models import build  # noqa: E402
+from sam3dseg.models import attention, build  # noqa: E402
 from sam3dseg.models.attention import RelativePositionAttention  # noqa: E402
 
 ACTIVATION, LOGIT, IOU = 1e-4, 5e-5, 5e-6
@@ -183,3 +185,26 @@ def test_unknown_architecture_and_option():
         build("vit_h")
     with pytest.raises(ValueError, match="does not take this configuration"):
         build("sam_med3d_vit_b_ori", colour="blue")
+
+
+def test_position_tables_are_unfolded_once_and_anew_after_a_change(monkeypatch):
+    made = []
+    unfolded = attention.unfolded
+    monkeypatch.setattr(attention, "unfolded", lambda table, span: made.append(span) or unfolded(table, span))
+    torch.manual_seed(0)
+    layer = attention.RelativePositionAttention(24, 2, 14)
+    x = torch.randn(1, 512, 24)
+    with torch.inference_mode():
+        first = layer(x)
+        assert torch.equal(layer(x), first) and made == [14] * 3
+    with torch.no_grad():
+        layer.rel_pos_h.add_(torch.randn_like(layer.rel_pos_h))
+    with torch.inference_mode():
+        changed = layer(x)
+        assert made == [14] * 4 and not torch.allclose(changed, first)
+        assert torch.equal(copy.deepcopy(layer)(x), changed) and made == [14] * 7
+    other = attention.RelativePositionAttention(24, 2, 14)
+    other.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(pickle.loads(pickle.dumps(other))(x), changed)
+    layer(x).sum().backward()
+    assert layer.rel_pos_h.grad is not None and len(made) == 13

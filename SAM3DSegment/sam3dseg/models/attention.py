@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .transformer_parts import FoldedWeights
+
 GRID = 8  # tokens per axis: a 128³ window in patches of 16³
 TOKENS = GRID**3
 
@@ -35,6 +37,7 @@ class RelativePositionAttention(nn.Module):
         self.rel_pos_d, self.rel_pos_h, self.rel_pos_w = (
             nn.Parameter(torch.zeros(2 * span - 1, dim // heads)) for _ in range(3)
         )
+        self._folded = FoldedWeights()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 512, C) -> (B, 512, C)."""
@@ -54,8 +57,13 @@ class RelativePositionAttention(nn.Module):
 
     def _rows(self, table: Tensor) -> Tensor:
         """(2K-1, E) -> (K, K, E): row a - b + K - 1 for query position a and key position b."""
-        axis = torch.arange(self.span, device=table.device)
-        return table[axis[:, None] - axis[None, :] + self.span - 1]
+        return self._folded.of(table, self.span, lambda: unfolded(table, self.span))
+
+
+def unfolded(table: Tensor, span: int) -> Tensor:
+    """(2K-1, E) -> (K, K, E), K = span: row a - b + K - 1 at a, b."""
+    axis = torch.arange(span, device=table.device)
+    return table[axis[:, None] - axis[None, :] + span - 1]
 
 
 def relative_terms(queries: Tensor, rows: list[Tensor]) -> list[Tensor]:

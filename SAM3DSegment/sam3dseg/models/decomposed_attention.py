@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .transformer_parts import FoldedWeights
+
 CACHED_BYTES = 2**24  # of the bias that is made at a time on a CPU: it stays in the cache
 DEVICE_BYTES = 2**29  # the same on a GPU, where it only limits the memory
 
@@ -32,6 +34,7 @@ class DecomposedAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         rows = 2 * (window or size) - 1
         self.rel_pos_h, self.rel_pos_w = (nn.Parameter(torch.zeros(rows, dim // heads)) for _ in range(2))
+        self._folded = FoldedWeights()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
@@ -66,6 +69,9 @@ class DecomposedAttention(nn.Module):
 
     def _rows(self, table: Tensor, size: int) -> Tensor:
         """(2 R - 1, E) -> (size, K, E): row a - b + K - 1 for query position a and key position b."""
+        return self._folded.of(table, size, lambda: self._unfolded(table, size))
+
+    def _unfolded(self, table: Tensor, size: int) -> Tensor:
         span = self.window or size
         if len(table) != 2 * span - 1:
             resized = F.interpolate(table.T[None].float(), 2 * span - 1, mode="linear", align_corners=False)

@@ -5,10 +5,13 @@ B images, A axes, P pixels per side of a patch, C channels of a token.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 PATCH = 16
 EPS = 1e-6  # of every layer normalisation in the encoder
@@ -79,3 +82,26 @@ class Neck(nn.Sequential):
         squeeze, norm1, mix, norm2 = layers
         x = norm1(F.linear(tokens, squeeze.weight.flatten(1)))  # (B, *grid, D)
         return norm2(mix(x.movedim(-1, 1)).movedim(1, -1)).movedim(-1, 1)
+
+
+class FoldedWeights:
+    """What is made of weights alone: made once while they stay as they are, and anew where gradients are wanted."""
+
+    def __init__(self) -> None:
+        self._made: Any = WeakIdKeyDictionary()  # weight -> {kind: (state of the weight, what was made of it)}
+
+    def of(self, weight: Tensor, kind: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` gives, perhaps from before; it is not to be changed."""
+        if not torch.is_inference_mode_enabled() or weight.is_inference():
+            return make()
+        state = weight._version, weight.data_ptr(), weight.device, weight.dtype
+        known = self._made.setdefault(weight, {})
+        if kind not in known or known[kind][0] != state:
+            known[kind] = state, make()
+        return known[kind][1]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FoldedWeights:
+        return FoldedWeights()  # another network has weights of its own
+
+    def __reduce__(self) -> tuple[type[FoldedWeights], tuple[()]]:
+        return FoldedWeights, ()
