@@ -22,8 +22,9 @@ from sam3dseg_training.configs.resolve import save
 from sam3dseg_training.configs.synthetic import SyntheticConfig
 from sam3dseg_training.run_state import frozen_checksum, write_state
 from sam3dseg_training.tuning.export import export
+from sam3dseg_training.tuning.new_models import base_checkpoint
 from sam3dseg_training.tuning.parts import prepare_network
-from sam3dseg_training.tuning.runs import base_checkpoint, read_run, starting_checkpoint, trained_checkpoint
+from sam3dseg_training.tuning.runs import read_run, starting_checkpoint, trained_checkpoint
 
 DATA = {"dataset": "Balls", "training": ["a", "b"], "validation": ["c"], "labels": ["ball"], "licence": "CC0-1.0"}
 

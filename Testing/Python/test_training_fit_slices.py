@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_networks import COMPACT, SMALL_SAM, tiny_compact, tiny_sam
+from toy_training import rows_of
 from training_cases import cached, write_msd
 
 from sam3dseg import load_segmenter
@@ -22,7 +23,6 @@ from sam3dseg_training.curves import read_rows
 from sam3dseg_training.run_state import read_state
 
 ROOT = Path(__file__).resolve().parents[2]
-CLOCK = ("minutes", "steps_per_s", "waiting")
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,6 @@ def words_of(place: Path, out: Path, *words: str, model: str = "sam") -> list[st
         *["validate.every=2", "validate.clicks=2", "validate.windows=3", "record.every=1", "record.tensorboard=false"],
         *words,
     ]
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    return [{name: value for name, value in row.items() if name not in CLOCK} for row in read_rows(folder)]
 
 
 @pytest.fixture(scope="module")

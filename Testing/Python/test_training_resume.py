@@ -13,20 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_training import NOISE, settings, toy_batches, toy_trainer, toy_validation, train
+from toy_training import NOISE, rows_of, settings, toy_batches, toy_trainer, toy_validation, train
 
 from sam3dseg_training.configs.optim import RecordConfig
-from sam3dseg_training.curves import read_rows
 from sam3dseg_training.run_state import random_state, read_state, restore_random
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-CLOCK = ("minutes", "steps_per_s", "waiting")  # columns that tell of this computer
 RECORD = RecordConfig(every=1, save_steps=3, tensorboard=False)
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    return [{name: value for name, value in row.items() if name not in CLOCK} for row in read_rows(folder)]
 
 
 def assert_same(folder: Path, other: Path) -> None:

@@ -13,9 +13,16 @@ import torch
 from torch import nn
 
 from sam3dseg_training.configs.optim import ComputeConfig, OptimConfig, RecordConfig, ValidationConfig
+from sam3dseg_training.curves import read_rows
 from sam3dseg_training.loop import LoopConfig, Trainer
 
 NOISE = 0.1
+CLOCK = ("minutes", "steps_per_s", "waiting")  # columns that tell of this computer
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """The curve of a run, without what hangs on the computer's speed."""
+    return [{name: value for name, value in row.items() if name not in CLOCK} for row in read_rows(folder)]
 
 
 class ToyObjective(nn.Module):

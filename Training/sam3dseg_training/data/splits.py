@@ -64,3 +64,9 @@ def _named(text: str, names: Sequence[str]) -> str:
             "; "
         )
     )
+
+
+def evenly(items: Sequence[Case], most: int) -> list[Case]:
+    """At most so many of them, evenly spread."""
+    count = min(most, len(items))
+    return [items[index * len(items) // count] for index in range(count)]

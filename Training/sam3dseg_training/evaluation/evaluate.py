@@ -11,7 +11,7 @@ from typing import Any
 from ..configs.evaluate import EvaluateConfig
 from ..configs.resolve import as_words, save
 from ..data.cache import Cache, CaseRecord, open_cache
-from ..data.splits import Objects, objects_in, objects_of, split_cases
+from ..data.splits import Objects, evenly, objects_in, objects_of, split_cases
 from ..progress import watched
 from .answering import check_objects
 from .models import Model, open_model
@@ -85,9 +85,7 @@ def _chosen(cache: Cache, config: EvaluateConfig, objects: Objects) -> list[Case
     chosen = [record for record in records if objects_in(record, objects)]
     if not chosen:
         raise ValueError(f"none of {len(records)} cases holds {', '.join(objects)}: choose other labels, or cases=all")
-    if 0 < config.limit < len(chosen):
-        chosen = [chosen[index * len(chosen) // config.limit] for index in range(config.limit)]
-    return chosen
+    return evenly(chosen, config.limit or len(chosen))
 
 
 def _task(

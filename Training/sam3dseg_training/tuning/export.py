@@ -22,7 +22,8 @@ from ..configs.resolve import as_words
 from ..configs.synthetic import SyntheticConfig
 from ..curves import read_rows
 from .lora import plain_tensors
-from .runs import NEW, Run, base_checkpoint, is_new_proposals, read_run, trained_checkpoint
+from .new_models import NEW, base_checkpoint, is_new_proposals
+from .runs import Run, read_run, trained_checkpoint
 
 logger = logging.getLogger(__name__)
 

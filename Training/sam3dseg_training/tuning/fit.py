@@ -25,8 +25,9 @@ from ..devices import launch
 from ..loop import LoopConfig, Trainer
 from ..memory import explained
 from .export import DATA_FILE
+from .new_models import NEW
 from .regimen import Regimen
-from .runs import NEW, starting_checkpoint
+from .runs import starting_checkpoint
 
 logger = logging.getLogger(__name__)
 

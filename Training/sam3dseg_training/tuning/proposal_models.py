@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from sam3dseg.adapters import encoder_of
 from sam3dseg.atomic import replacing
 from sam3dseg.checkpoint import Checkpoint
 from sam3dseg.families import CLICKS_2D, FAMILIES, PROPOSALS
 from sam3dseg.models import build
 from sam3dseg.proposals.features import MULTIPLES, VolumePlan
 from sam3dseg.proposals.structures import MOST, as_config
-from sam3dseg.segmenter import load_weights, traits_of
+from sam3dseg.segmenter import traits_of
 
 from ..configs.fit import FitConfig
 from ..configs.proposals import AXES
 from ..data.cache import Cache, CaseRecord, open_cache
 from ..data.feature_cache import mirrored_axes
 from ..data.splits import objects_in, objects_of, split_cases
+from .new_models import NEW, base_checkpoint
 
 ARCHITECTURE = "sam_3d"
-NEW = "new:"
 MODEL_FILE = "model.json"  # beside a run: the configuration of its model
-ENCODER = "image_encoder."
 LARGEST_PATCH = (64, 176, 176)
 LEAST_PIXELS = 224  # along the longer side of a slice of the median case
 ANISOTROPY = 1.3  # from here on, slices lie across the coarsest spacing
@@ -47,8 +47,8 @@ def with_settings(config: FitConfig, settings: Mapping[str, Any]) -> Checkpoint:
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         weights = build(ARCHITECTURE, **settings).state_dict()
-    encoder = {name: value for name, value in source.weights.items() if name.startswith(ENCODER)}
-    if {name for name in weights if name.startswith(ENCODER)} != encoder.keys():
+    encoder, expected = encoder_of(source), encoder_of(Checkpoint(ARCHITECTURE, weights, {}))
+    if encoder.keys() != expected.keys():
         raise ValueError(f"proposals.backbone={config.proposals.backbone} has another encoder than its config says")
     return Checkpoint(ARCHITECTURE, {**weights, **encoder}, dict(settings))
 
@@ -104,14 +104,8 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
 
 def _backbone(config: FitConfig) -> Checkpoint:
     name = config.proposals.backbone
-    if name.startswith(NEW):
-        architecture = name.removeprefix(NEW)
-        options: dict[str, Any] = {"variant": "small"} if FAMILIES.get(architecture) == CLICKS_2D else {}
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            source = Checkpoint(architecture, build(architecture, **options).state_dict(), options)
-    else:
-        source = load_weights(name)
+    is_sliced = FAMILIES.get(name.removeprefix(NEW)) == CLICKS_2D
+    source = base_checkpoint(name, config.seed, {"variant": "small"} if is_sliced else {})
     if FAMILIES.get(source.architecture) == PROPOSALS:
         raise ValueError(
             f"proposals.backbone={name} is a SAM-3D model: expected one with clicks; to go on training it, give "

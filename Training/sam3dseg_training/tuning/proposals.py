@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.utils.data import DataLoader
 
 from sam3dseg.checkpoint import Checkpoint
 from sam3dseg.proposals.features import VolumePlan
 
 from ..configs.fit import FitConfig
 from ..configs.options import refuse_changed
-from ..data.cache import Cache, CaseRecord
+from ..data.cache import Cache
 from ..data.feature_cache import FeatureCache, FeatureRecipe, mirrored_axes
 from ..data.feature_patches import ClassTables, FeaturePatches, HeldOutFeatures
-from ..data.splits import Objects, objects_in, objects_of, split_cases
+from ..data.splits import Objects, evenly, objects_in, objects_of, split_cases
 from ..data.variants import AXES
 from ..data.windows import loader
-from ..judging import Validation
 from ..proposal_training import ProposalObjective
-from ..stopping import leave_to_parent
+from .new_models import is_new_proposals
 from .parts import prepare_network
 from .proposal_models import read_settings, write_settings
-from .regimen import Regimen, about_data, refuse_unread
-from .runs import is_new_proposals
+from .regimen import Regimen, about_data, held_out_batches, refuse_unread
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ def build(config: FitConfig, checkpoint: Checkpoint, network: nn.Module, cache: 
     training, held_out = ([r for r in part if objects_in(r, objects)] for part in (training, held_out))
     if not training:
         raise ValueError(f"no training case holds {', '.join(objects)}: choose other labels, or more cases")
-    judged = _spread(held_out, config.validate.windows) if config.validate.every else []
+    judged = evenly(held_out, config.validate.windows) if config.validate.every else []
     groups = prepare_network(network, "decoder", config.lora)
     decoder: Any = network.decoder
     decoder.to(memory_format=torch.channels_last_3d)
@@ -82,7 +79,9 @@ def build(config: FitConfig, checkpoint: Checkpoint, network: nn.Module, cache: 
         groups=groups,
         balance=((), 0.0),
         batches=batches,
-        validation=_validation(config, HeldOutFeatures(features, judged, tables)) if judged else None,
+        validation=held_out_batches(config, HeldOutFeatures(features, judged, tables), len(judged), batch=1)
+        if judged
+        else None,
         about=about_data(
             cache,
             labels=list(objects),
@@ -132,25 +131,3 @@ def _check_unbroken(config: FitConfig, settings: dict[str, Any], cache: Cache) -
 
 def _folder(config: FitConfig) -> Path:
     return Path(config.proposals.features or Path(config.out) / FEATURES)
-
-
-def _spread(records: Sequence[CaseRecord], most: int) -> list[CaseRecord]:
-    """At most so many of them, evenly spread."""
-    count = min(most, len(records))
-    return [records[index * len(records) // count] for index in range(count)]
-
-
-def _validation(config: FitConfig, judged: HeldOutFeatures) -> Validation:
-    """Whole cases one by one; each process gets every world-th."""
-
-    def share(rank: int, world: int) -> Iterable[dict[str, Any]]:
-        return DataLoader(
-            judged,
-            batch_size=1,
-            sampler=range(rank, len(judged), world),
-            num_workers=config.compute.workers,
-            worker_init_fn=leave_to_parent,
-            generator=torch.Generator(),  # the training's own random numbers stay where they are
-        )
-
-    return share

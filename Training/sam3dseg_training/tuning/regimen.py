@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..configs.fit import FitConfig
 from ..configs.options import refuse_changed
 from ..data.cache import Cache
+from ..data.splits import evenly
 from ..judging import Validation
 from ..learner import Balance
 from ..loop import Batches
@@ -57,18 +58,17 @@ def about_data(
     }
 
 
-def held_out_batches(config: FitConfig, judged: Dataset, size: int) -> Validation:
+def held_out_batches(config: FitConfig, judged: Dataset, size: int, *, batch: int = 0) -> Validation:
     """Batches of the `size` held-out samples, at most `validate.windows` of them, spread evenly over all.
 
-    Each process gets every world-th.
+    Each process gets every world-th.  batch: as many as the training's where 0.
     """
-    count = min(config.validate.windows, size)
-    chosen = [index * size // count for index in range(count)]
+    chosen = evenly(range(size), config.validate.windows)
 
     def share(rank: int, world: int) -> Iterable[dict[str, Any]]:
         return DataLoader(
             judged,
-            batch_size=config.batch,
+            batch_size=batch or config.batch,
             sampler=chosen[rank::world],
             num_workers=config.compute.workers,
             worker_init_fn=leave_to_parent,
