@@ -10,6 +10,7 @@ LABEL_MAPS ?= $(DATA)/label_maps
 RUNS ?= runs
 JOBS ?= 2
 MAPS = label_maps=$(LABEL_MAPS)
+CLOSER = clicks.closer_share=0.5
 WEIGHTS := SAM3DSegment/Resources/Weights/embedded.safetensors
 # Off-screen rendering by VTK needs one of X, EGL or OSMesa.
 RENDERING := libegl1 libegl-mesa0 libgl1-mesa-dri
@@ -69,7 +70,9 @@ train-embedded: $(VENV)/.with-training  ## train the embedded model again, from 
 	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/5 init=$(RUNS)/4 window=128 batch=1 optim.rate=4e-4 minutes=22 seed=103 $(MAPS)
 	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/6 init=$(RUNS)/5 window=96 batch=2 optim.rate=1e-3 minutes=145 seed=201 $(MAPS)
 	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/7 init=$(RUNS)/6 window=128 batch=1 optim.rate=4e-4 minutes=25 seed=202 $(MAPS)
-	$(BIN)/sam3dseg-train export $(foreach n,1 2 3 4 5 6 7,$(RUNS)/$(n)) out=$(WEIGHTS)
+	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/8 init=$(RUNS)/7 window=96 batch=2 optim.rate=1e-3 minutes=82 seed=301 $(CLOSER) $(MAPS)
+	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/9 init=$(RUNS)/8 window=128 batch=1 optim.rate=4e-4 minutes=27 seed=302 $(CLOSER) $(MAPS)
+	$(BIN)/sam3dseg-train export $(foreach n,1 2 3 4 5 6 7 8 9,$(RUNS)/$(n)) out=$(WEIGHTS)
 
 clean:  ## remove caches and outputs; trained runs stay
 	rm -rf build demo-output bench-output .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

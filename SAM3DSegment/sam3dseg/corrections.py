@@ -1,7 +1,6 @@
-"""Corrections: a click changes a mask where the click says so.
+"""Corrections of a mask that was given: it changes where a click says so and nowhere else.
 
-A given mask changes there and nowhere else: a model that never saw how it came about would replace all of it by its own
-answer.  In a mask that the model made itself, the answer is weighed by how far it lies from the click (`weighed`).
+A model that never saw how the mask came about would replace all of it by its own answer.
 """
 
 from __future__ import annotations
@@ -17,14 +16,6 @@ from .masks import CroppedMask
 REACH = 1.5  # times the distance from the click to the border of the mask, and a cell: how far a correction goes
 NEAREST = 8  # cells around a click in which its border is looked for first
 
-# A correcting click lies in the middle of what is wrong, so its distance to the border of the mask tells how large that
-# is.  Logits added to the model's, for what is missing and for what is too much, over the distance from the click in
-# multiples of that; measured as the share of voxels there that had to change.
-ADDED = ((0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0), (6.0, 4.0, 3.0, 1.5, 0.3, -0.5, -1.5, -4.0, -8.0))
-REMOVED = ((0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0), (6.0, 5.0, 3.0, 1.5, 0.5, -1.0, -3.0, -6.0))
-NEAR = 1.5  # radii of the mask within which the distance of a foreground click is believed
-TAKEN = 0.3  # least logit of a change that the distance alone decided
-
 
 def changed_near(
     before: NDArray[np.bool_], after: NDArray[np.bool_], seeds: NDArray[np.int64], *, cell_mm: Sequence[float]
@@ -36,7 +27,7 @@ def changed_near(
     size_mm = np.asarray(cell_mm, dtype=np.float64)
     taken = np.zeros(before.shape, dtype=bool)
     for seed in seeds:
-        reach_mm = REACH * (_border_mm(before, seed, size_mm) + size_mm.max())
+        reach_mm = REACH * (border_distance(before, seed, size_mm) + size_mm.max())
         half = np.ceil(reach_mm / size_mm).astype(int)
         low = np.maximum(seed - half, 0)
         box = tuple(slice(int(a), int(b)) for a, b in zip(low, seed + half + 1, strict=True))
@@ -46,31 +37,6 @@ def changed_near(
         if part:
             taken[box] |= parts == part
     return taken
-
-
-def weighed(
-    before: NDArray[np.float32], answer: NDArray[np.float32], seed: NDArray[np.int64], *, adds: bool
-) -> NDArray[np.float32]:
-    """Logits (n, n, n) after a correcting click at cell `seed` (3,), from those before it and the model's answer.
-
-    Only cells of the click's own kind change, and only those connected with it, face by face, where the answer and the
-    distance from the click speak for it together. A click that corrects nothing takes only logits of the same sign.
-    """
-    mask, sign = before > 0, 1.0 if adds else -1.0
-    merged = np.where((answer > 0) == mask, answer, before)
-    if mask[tuple(seed)] == adds or mask.all() or not mask.any():
-        return merged
-    cell = np.ones(3)
-    depth = max(_border_mm(mask, seed, cell) - 0.5, 0.5)
-    shares = np.interp(_distance_mm(mask.shape, seed, cell) / depth, *(ADDED if adds else REMOVED)).astype(np.float32)
-    if adds:  # far from the mask a click may mean a small part apart, so its distance says little
-        shares *= np.where(shares > 0, min(1.0, NEAR * _radius(mask) / depth) ** 2, 1)
-    wanted = sign * answer + shares
-    parts, _ = ndimage.label((wanted > 0) & (mask != adds))
-    part = parts[tuple(seed)]
-    if not part:
-        return merged
-    return np.where(parts == part, sign * np.maximum(wanted, TAKEN), merged).astype(np.float32)
 
 
 def corrected(
@@ -94,13 +60,11 @@ def deepest_cell(mask: NDArray[np.bool_]) -> NDArray[np.int64] | None:
     return np.array(np.unravel_index(np.argmax(depth), mask.shape))
 
 
-def _radius(mask: NDArray[np.bool_]) -> float:
-    """Radius in cells of a ball of the mask's volume."""
-    return float(np.cbrt(0.75 * np.count_nonzero(mask) / np.pi))
-
-
-def _border_mm(mask: NDArray[np.bool_], seed: NDArray[np.int64], size_mm: NDArray[np.float64]) -> float:
+def border_distance(
+    mask: NDArray[np.bool_], seed: NDArray[np.int64], cell_mm: Sequence[float] | NDArray = (1.0, 1.0, 1.0)
+) -> float:
     """Distance from a cell to the nearest cell of the other kind; to the furthest corner where all are of its kind."""
+    size_mm = np.asarray(cell_mm, dtype=np.float64)
     half = NEAREST
     while True:
         low = np.maximum(seed - half, 0)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .corrections import changed_near, corrected, deepest_cell, weighed
+from .corrections import changed_near, corrected, deepest_cell
 from .framing import Framing, filled_fraction
 from .geometry import Grid
 from .history import Outcome, State
@@ -22,6 +22,7 @@ from .preprocessing import extract_window, normalise
 from .prompt_set import Prompts
 from .protocol import Prediction, Segmenter
 from .request import Clock, Progress
+from .weighing import weighed
 from .windows import Window, ZoomPolicy
 
 NO_POINTS = np.zeros((0, 3))
@@ -91,7 +92,7 @@ class Predictor:
         last = cast("WindowOutcome | None", state.outcome)
         if last is None or last.corrects is not None:  # the mask is still the given one
             prompts = prompts.correcting(newest, state.mask)
-        elif self.segmenter.weighs_corrections:
+        elif self.segmenter.judge is not None:
             prompts = prompts.after(newest)
         current = last.window if last else None
         window = self.framing.start_window(prompts, current, state.mask, reframe=bool(newest.boxes))
@@ -245,10 +246,13 @@ class Predictor:
         self, prompts: Prompts, prediction: Prediction, prior: NDArray[np.float32], window: Window
     ) -> Prediction:
         """The single mask where the latest clicks correct the prior (n, n, n); the alternatives as they are."""
-        logits, merged = prediction.logits, prior
+        logits, merged, judge = prediction.logits, prior, self.segmenter.judge
+        if judge is None:
+            return prediction
         for index in prompts.latest:
+            adds, count = bool(prompts.labels[index]), max(int(index), 1)
             for cell in self._cells_of(prompts.points[index, None], window, len(prior)):
-                merged = weighed(merged, logits[0], cell, adds=bool(prompts.labels[index]))
+                merged = weighed(merged, logits[0], cell, adds, count, judge=judge)
         return prediction if merged is prior else replace(prediction, logits=np.stack([merged, *logits[1:]]))
 
     def _merged(self, mask: CroppedMask, corrects: tuple[CroppedMask, NDArray[np.int64]] | None) -> CroppedMask:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .weighing import Judge
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -42,7 +44,7 @@ class Segmenter(Protocol):
     fixed_spacing_mm: float | None
     normalisation: str
     antialias: bool
-    weighs_corrections: bool  # a correcting click counts for more where it is near, as in `corrections.weighed`
+    judge: Judge | None  # says which changes after a correcting click to believe, as in `weighing.weighed`; None: all
 
     @property
     def device_line(self) -> str:

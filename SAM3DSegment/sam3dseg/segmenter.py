@@ -22,6 +22,7 @@ from .precision_checks import placements_of
 from .protocol import Prediction, checked_points
 from .recorded_calls import RecordedCalls, Work
 from .slices.segmenter import TorchSliceSegmenter
+from .weighing import Judge
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "Resources" / "Weights"
 
@@ -39,7 +40,6 @@ class Traits:
     pads_empty_prompts: bool = False  # a mask without clicks needs one "not a point"
     channels_last: bool = False
     is_recorded: bool = False  # all that encoding and decoding launch depends on shapes alone
-    weighs_corrections: bool = False
     window_size: int = 128
 
 
@@ -60,7 +60,6 @@ TRAITS = {
         antialias=True,
         pads_empty_prompts=True,
         channels_last=True,
-        weighs_corrections=True,
     ),
 }
 
@@ -88,7 +87,7 @@ class TorchSegmenter:
         self.fixed_spacing_mm = traits.fixed_spacing_mm
         self.normalisation = traits.normalisation
         self.antialias = traits.antialias
-        self.weighs_corrections = traits.weighs_corrections
+        self.judge: Judge | None = self._judge if hasattr(network, "judge_changes") else None
         self.logits_size = traits.logits_size
         self._traits = traits
         memory_format = torch.channels_last_3d if traits.channels_last else None
@@ -166,6 +165,15 @@ class TorchSegmenter:
         sparse, dense = self._placed.network.encode_prompts(points, labels, previous)
         logits, iou = self._placed.network.decode_masks(embedding, sparse, dense, multimask=None)
         return logits.float(), iou.float()
+
+    def _judge(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features (K, F) of changes after a correcting click -> logits (K,) that they are right."""
+
+        def work() -> NDArray[np.float32]:
+            on_device = torch.from_numpy(features).to(self._placed.device)
+            return self._placed.network.judge_changes(on_device).float().cpu().numpy()
+
+        return self._placed.attempt(work)
 
     def _points(self, points: NDArray[np.float32], labels: NDArray) -> tuple[Tensor | None, Tensor | None]:
         if not len(points):

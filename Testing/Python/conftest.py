@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ class ThresholdSegmenter:
     fixed_spacing_mm: float | None = None
     normalisation: str = "robust_rank"
     antialias: bool = True
-    weighs_corrections: bool = False
+    judge: Any = None
     device_line: str = "CPU"
     tolerance: float = 0.5  # of the window's intensity range
     encoded: list[NDArray[np.float32]] = field(default_factory=list)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam3dseg.models.compact import CompactNet, space_to_depth
+from sam3dseg.models.compact import CENTRES, SPREADS, CompactNet, space_to_depth
+from sam3dseg.weighing import FEATURES
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +144,14 @@ def test_the_whole_network_runs_with_half_precision_weights(clicked):
     assert {t.dtype for t in embedding["tissue"]} == {torch.float32}  # compared with each other
     logits, iou = network.decode_masks(embedding, *network.encode_prompts(points, labels, previous))
     assert torch.isfinite(logits).all() and torch.isfinite(iou).all()
+
+
+@torch.inference_mode()
+def test_the_judge_gives_a_logit_per_change_in_single_precision(network):
+    features = torch.randn(7, len(FEATURES), generator=torch.Generator().manual_seed(0))
+    belief = network.judge_changes(features)
+    assert belief.shape == (7,) and network.judge_changes(features[:0]).shape == (0,)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(network.judge_changes(features), belief, atol=0, rtol=0)
+    torch.testing.assert_close(network.judge_changes(features.flip(0)), belief.flip(0))
+    assert len(CENTRES) == len(SPREADS) == len(FEATURES) and min(SPREADS) > 0

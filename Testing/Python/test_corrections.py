@@ -5,7 +5,7 @@ import pytest
 from conftest import ThresholdSegmenter
 
 from sam3dseg import Click, Session
-from sam3dseg.corrections import changed_near, corrected, deepest_cell, weighed
+from sam3dseg.corrections import changed_near, corrected, deepest_cell
 from sam3dseg.masks import CroppedMask
 from sam3dseg.protocol import Prediction
 
@@ -18,67 +18,6 @@ def ball(shape, centre, radius) -> np.ndarray:
 
 def seeds(*places) -> np.ndarray:
     return np.array(places, dtype=np.int64)
-
-
-class TestWeighed:
-    shape = (40, 40, 40)
-
-    def logits(self, mask, strength=2.0) -> np.ndarray:
-        return np.where(mask, strength, -strength).astype(np.float32)
-
-    def test_what_lies_at_the_click_is_taken_and_what_lies_far_is_not(self):
-        before = ball(self.shape, (12, 20, 20), 8)
-        near, far = ball(self.shape, (25, 20, 20), 5), ball(self.shape, (25, 20, 35), 3)
-        after = weighed(self.logits(before), self.logits(before | near | far), np.array((25, 20, 20)), adds=True)
-        np.testing.assert_array_equal(after > 0, before | near)
-
-    def test_a_doubtful_answer_counts_near_the_click_and_not_far_from_it(self):
-        before = ball(self.shape, (10, 20, 20), 6)  # the click lies 5 cells from it
-        answer = np.where(before, 2.0, -0.4).astype(np.float32)
-        after = weighed(self.logits(before), answer, np.array((21, 20, 20)), adds=True) > 0
-        distance = np.sqrt(sum((a - c) ** 2 for a, c in zip(np.indices(self.shape), (21, 20, 20), strict=True)))
-        added = after & ~before
-        assert added[distance < 4].all() and distance[added].max() < 8
-
-    def test_a_click_far_away_adds_what_the_answer_says_and_no_ball(self):
-        before = ball(self.shape, (6, 6, 6), 2)
-        apart = ball(self.shape, (32, 32, 32), 2)  # 45 cells from the mask
-        after = weighed(self.logits(before), self.logits(before | apart, 1.0), np.array((32, 32, 32)), adds=True)
-        np.testing.assert_array_equal(after > 0, before | apart)
-
-    def test_a_background_click_does_not_empty_the_mask(self):
-        before = ball(self.shape, (20, 20, 20), 15)
-        seed = np.array((32, 20, 20))  # 3 cells deep
-        after = weighed(self.logits(before), self.logits(np.zeros_like(before)), seed, adds=False) > 0
-        assert not after[tuple(seed)] and not (after & ~before).any()
-        assert after[20, 20, 20] and np.count_nonzero(after) > 0.5 * np.count_nonzero(before)
-
-    def test_a_surer_answer_reaches_further(self):
-        before = ball(self.shape, (20, 20, 20), 15)
-        seed, sizes = np.array((32, 20, 20)), []
-        for strength in (1.0, 6.0):
-            answer = self.logits(np.zeros_like(before), strength)
-            sizes.append(np.count_nonzero(weighed(self.logits(before), answer, seed, adds=False) > 0))
-        assert sizes[1] < sizes[0]
-
-    def test_a_foreground_click_never_removes(self):
-        before = ball(self.shape, (20, 20, 20), 8)
-        answer = self.logits(ball(self.shape, (32, 20, 20), 4))
-        after = weighed(self.logits(before), answer, np.array((32, 20, 20)), adds=True) > 0
-        assert (after[before]).all() and after[32, 20, 20]
-
-    def test_a_click_that_corrects_nothing_keeps_the_mask_and_takes_surer_logits(self):
-        before = ball(self.shape, (20, 20, 20), 8)
-        answer = self.logits(ball(self.shape, (20, 20, 20), 12), 5.0)
-        after = weighed(self.logits(before), answer, np.array((20, 20, 20)), adds=True)
-        np.testing.assert_array_equal(after > 0, before)
-        assert after[20, 20, 20] == 5.0 and after[0, 0, 0] == -5.0
-
-    @pytest.mark.parametrize("value", [False, True])
-    def test_masks_without_a_border_stay(self, value):
-        before = self.logits(np.full(self.shape, value))
-        after = weighed(before, -before, np.array((5, 5, 5)), adds=not value)
-        np.testing.assert_array_equal(after, before)
 
 
 class TestChangedNear:

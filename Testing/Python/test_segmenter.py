@@ -14,6 +14,7 @@ from sam3dseg.checkpoint import save_checkpoint  # noqa: E402
 from sam3dseg.models import build  # noqa: E402
 from sam3dseg.placement import Placement, is_out_of_memory, placements_for  # noqa: E402
 from sam3dseg.segmenter import TRAITS, TorchSegmenter, Traits, load_segmenter  # noqa: E402
+from sam3dseg.weighing import FEATURES  # noqa: E402
 
 SMALL = {
     "encoder_widths": [8, 8, 8, 8],
@@ -226,6 +227,17 @@ def test_compact_from_a_path(compact_file):
     assert prediction.logits.shape == (4, 64, 64, 64)
     again = segmenter.decode(embedding, np.zeros((0, 3)), np.zeros(0), prediction.logits[0])
     assert np.isfinite(again.logits).all()
+
+
+def test_a_network_that_judges_changes_says_so_to_the_session(compact_file):
+    segmenter = load_segmenter(compact_file, device="cpu")
+    features = np.random.default_rng(0).normal(size=(5, len(FEATURES))).astype(np.float32)
+    network = segmenter._placed.network
+    with torch.inference_mode():
+        expected = network.judge_changes(torch.from_numpy(features)).numpy()
+    belief = segmenter.judge(features)
+    assert belief.dtype == np.float32 and np.array_equal(belief, expected)
+    assert segmenter_of(RecordingNetwork()).judge is None
 
 
 def test_embedded_is_the_only_file_in_the_weights_folder(compact_file, monkeypatch):

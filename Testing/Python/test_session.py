@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -11,6 +12,7 @@ from scipy import ndimage
 
 from sam3dseg import Box, Click, Session
 from sam3dseg.session import Cancelled
+from sam3dseg.weighing import FEATURES
 from sam3dseg.windows import ZoomPolicy
 
 SHAPE = (40, 44, 36)
@@ -332,9 +334,9 @@ def test_a_closer_look_is_averaged_with_the_wider_one(make_ellipsoid):
 
 @dataclass
 class Forgetful(ThresholdSegmenter):
-    """Answers a background click with nothing but a ball around each foreground click."""
+    """Answers a background click with nothing but a ball around each foreground click; believed only near clicks."""
 
-    weighs_corrections: bool = True
+    judge: Callable | None = staticmethod(lambda features: 0.5 - features[:, FEATURES.index("distance")])
 
     def decode(self, embedding, points, labels, previous):
         prediction = super().decode(embedding, points, labels, previous)
@@ -348,7 +350,7 @@ class Forgetful(ThresholdSegmenter):
 @pytest.mark.parametrize("weighs", [True, False])
 def test_a_correcting_click_does_not_lose_the_mask(make_ellipsoid, weighs):
     organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (9, 9, 9))
-    session = Session(Forgetful(weighs_corrections=weighs), policy=ZoomPolicy(tiny_fraction=0.0))
+    session = Session(Forgetful() if weighs else Forgetful(judge=None), policy=ZoomPolicy(tiny_fraction=0.0))
     session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
     before = session.add(Click((16, 16, 16)))
     after = session.add(Click((16, 16, 23), is_foreground=False))
@@ -358,7 +360,7 @@ def test_a_correcting_click_does_not_lose_the_mask(make_ellipsoid, weighs):
 
 def test_clicks_given_together_correct_together(make_ellipsoid):
     organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (9, 9, 9))
-    session = Session(Forgetful(weighs_corrections=True), policy=ZoomPolicy(tiny_fraction=0.0))
+    session = Session(Forgetful(), policy=ZoomPolicy(tiny_fraction=0.0))
     session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
     session.add(Click((16, 16, 16)))
     after = session.add_many([Click((16, 16, 23), is_foreground=False), Click((16, 16, 9), is_foreground=False)])

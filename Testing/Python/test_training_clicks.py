@@ -8,7 +8,8 @@ import torch
 from tiny_networks import ball_batch, tiny_compact, tiny_sam_med3d
 from torch import nn
 
-from sam3dseg.corrections import weighed
+from sam3dseg.models.compact import ChangeJudge
+from sam3dseg.weighing import FEATURES, weighed
 from sam3dseg_training.click_training import ClickObjective, seen_from_afar
 from sam3dseg_training.configs.clicks import ClickConfig
 from sam3dseg_training.configs.losses import LossConfig
@@ -85,13 +86,20 @@ def test_the_previous_logits_are_fed_back_unless_forgotten(forget, zeros):
         assert empty(fed) if forget else torch.equal(fed, answer[:, :1].detach()) and not fed.requires_grad
 
 
-@pytest.mark.parametrize("weighs", [False, True])
+def near(features):
+    """Believes what lies within twice the depth of the click."""
+    return 4 * (np.log(2) - features[:, FEATURES.index("distance")])
+
+
+@pytest.mark.parametrize("judges", [False, True])
 @pytest.mark.parametrize("judging", [False, True])
-def test_a_correction_is_weighed_by_distance_as_in_use(weighs, judging):
+def test_what_is_believed_of_a_correction_is_what_the_session_would_show(judges, judging):
     generator = torch.Generator().manual_seed(0)
     first, second = (torch.randn(2, 4, 16, 16, 16, generator=generator) for _ in range(2))
     network = Scripted(first, second, first)
-    settings = {"clicks": {**EXACT, "rounds": 3}, "weighs_corrections": weighs}
+    if judges:
+        network.judge_changes = near
+    settings = {"clicks": {**EXACT, "rounds": 3}}
     if judging:
         objective(network, **settings)(ball_batch(), [0, 1], rounds=3)
     else:
@@ -99,11 +107,33 @@ def test_a_correction_is_weighed_by_distance_as_in_use(weighs, judging):
     points, labels, fed = network.asked[2]
     for b in range(2):
         cell = ((points[b, 1].numpy() - 0.5) / 2).round().astype(int)
-        merged = weighed(first[b, 0].numpy(), second[b, 0].numpy(), cell, adds=bool(labels[b, 1] == 1))
-        expected = torch.from_numpy(merged) if weighs else second[b, 0]
+        merged = weighed(first[b, 0].numpy(), second[b, 0].numpy(), cell, bool(labels[b, 1] == 1), 1, judge=near)
+        expected = torch.from_numpy(merged) if judges else second[b, 0]
         assert torch.equal(fed[b, 0], expected)
         assert not torch.equal(expected, first[b, 0])
     torch.testing.assert_close(network.asked[1][2], first[:, :1])
+
+
+def test_the_judge_learns_which_changes_are_right():
+    """Of two masks in turn, the second wrong everywhere but near the click, it learns to believe only what is near."""
+    target = ball_batch()["targets"]
+    right = 4 * (2 * (target > 0.5).float() - 1)
+    missing = right.clone()
+    missing[:, :, :8] = -4.0
+    network = Scripted(missing.expand(2, 4, -1, -1, -1), -right.expand(2, 4, -1, -1, -1))
+    network.judge_changes = judge = ChangeJudge()
+    step = objective(network, clicks={**EXACT, "rounds": 2}, loss={**ONLY_MASK, "mask": 0.0, "changes": 1.0})
+    draws = [draw for draw in range(60) if step(ball_batch(), [0, 1], draw=draw)[1]["rounds"] == 2][:3]
+    optimiser = torch.optim.Adam(judge.parameters(), lr=2e-3)
+    losses = []
+    for turn in range(60):
+        network.asked.clear()
+        loss, _ = step(ball_batch(), [0, 1], draw=draws[turn % len(draws)])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
 
 
 def test_a_closer_look_answers_the_same_clicks_after_a_coarse_view():

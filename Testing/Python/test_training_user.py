@@ -168,12 +168,13 @@ def test_the_latest_click_is_told_by_its_cell(stride):
     target = torch.cat([block((1, 1, 1), (6, 6, 6)), block((0, 0, 0), (1, 1, 1))])
     user = user_of(target, stride, random_share=0)
     user.click(None)
-    assert [(tuple(cell), adds) for cell, adds in user.latest()] == [((3, 3, 3), True), ((0, 0, 0), True)]
+    assert [(tuple(cell), adds) for cell, adds, _ in user.latest()] == [((3, 3, 3), True), ((0, 0, 0), True)]
     user.click(torch.ones(2, 1, 8, 8, 8))
     points, labels = user.click(torch.ones(2, 1, 8, 8, 8))
     latest = user.latest()
-    assert [tuple(cell) for cell, _ in latest] == [tuple(place) for place in cells(points, stride)[:, -1]]
-    assert [adds for _, adds in latest] == [False, False] == (labels[:, -1] == 1).tolist()
+    assert [tuple(cell) for cell, _, _ in latest] == [tuple(place) for place in cells(points, stride)[:, -1]]
+    assert [adds for _, adds, _ in latest] == [False, False] == (labels[:, -1] == 1).tolist()
+    assert [count for *_, count in latest] == [2, 2]
 
 
 def test_a_latest_click_past_the_border_belongs_to_the_outermost_cell():

@@ -20,6 +20,11 @@ def test_the_embedded_model_describes_itself():
     assert weights.provenance["data"]
 
 
+def test_the_embedded_model_is_small():
+    (path,) = WEIGHTS_FOLDER.glob("*.safetensors")
+    assert path.stat().st_size <= 16_000_000
+
+
 def test_an_adapter_is_told_by_its_tensors(tmp_path):
     path = tmp_path / "mine.safetensors"
     card = {

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam3dseg.corrections import weighed
+from sam3dseg.weighing import FEATURES, changes, weighed
 
 from .configs.clicks import ClickConfig
 from .configs.losses import LossConfig
@@ -30,6 +30,7 @@ from .training_user import PATIENT, TrainingUser
 from .tuning.parts import keep_frozen_in_eval
 from .weighting import AdaptiveWeights, FixedWeights
 
+SURE = 20.0  # logit of a cell that no change is thought of for
 CLICK_STREAM, ROUND_STREAM = 0, 1  # independent random numbers from one seed
 Patient = Callable[[dict[str, Any], int], TrainingUser]  # batch, target -> its user
 
@@ -64,8 +65,8 @@ def seen_from_afar(logits: Tensor | None, rng: np.random.Generator) -> Tensor | 
 class ClickObjective(nn.Module):
     """A network together with what it is trained for, as one module: one forward per step, on any number of devices.
 
-    stride: window voxels per cell of the logits; starts_from_zeros: the first prompt comes with an all-zero mask;
-    weighs_corrections: a correcting click counts for more where it is near; all as the architecture's traits say.
+    stride: window voxels per cell of the logits; starts_from_zeros: the first prompt comes with an all-zero mask; both
+    as the architecture's traits say.
     """
 
     def __init__(
@@ -77,16 +78,16 @@ class ClickObjective(nn.Module):
         seed: int,
         stride: int = 2,
         starts_from_zeros: bool = False,
-        weighs_corrections: bool = False,
     ) -> None:
         super().__init__()
         self.network: Any = network
         self.clicks, self.loss, self.seed = clicks, loss, seed
         self.stride, self.starts_from_zeros = stride, starts_from_zeros
-        self.weighs_corrections = weighs_corrections
         self.has_matches = loss.match > 0 and hasattr(network, "match_masks")
+        self.has_judge = hasattr(network, "judge_changes")
         weights = {name: getattr(loss, name) for name in ("mask", "multi", "iou", "drop", "sdf")}
         weights["match"] = loss.match if self.has_matches else 0.0
+        weights["changes"] = loss.changes if self.has_judge else 0.0
         self.weighting = AdaptiveWeights(weights) if loss.adaptive else FixedWeights(weights)
 
     def train(self, mode: bool = True) -> ClickObjective:
@@ -173,9 +174,13 @@ class ClickObjective(nn.Module):
             if distance is not None:
                 terms["sdf"].append(sdf_loss(logits[:, :1], distance).mean())
             answer = logits[:, :1].detach()
+            if is_asked and fed is not None and self.has_judge:
+                terms["changes"].append(self._change_loss(user, fed, answer, target))
             previous = self.corrected(user, fed, answer) if is_asked else answer
             reached = dice_loss(previous, target)
             dice.append(float(hard_dice(previous, target).mean()))
+        if self.has_judge:  # every weight has a part in every step, as several devices want it
+            terms["changes"].append(0 * self.network.judge_changes(target.new_zeros(1, len(FEATURES))).sum())
         if self.has_matches:
             outputs = self.network.match_masks(embedding, sparse)
             halving = self.loss.match_levels == "halving"
@@ -213,11 +218,31 @@ class ClickObjective(nn.Module):
 
     def corrected(self, user: TrainingUser, fed: Tensor | None, answer: Tensor) -> Tensor:
         """The mask that the user sees next (B, 1, m, ...), from the one before the latest click and its answer."""
-        if fed is None or not self.weighs_corrections:
+        if fed is None or not self.has_judge:
             return answer
+
+        def judge(features: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return self.network.judge_changes(torch.from_numpy(features).to(answer.device)).cpu().numpy()
+
         before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
-        merged = [weighed(before[b], after[b], cell, adds=adds) for b, (cell, adds) in enumerate(user.latest())]
+        merged = [weighed(before[b], after[b], *click, judge=judge) for b, click in enumerate(user.latest())]
         return torch.from_numpy(np.stack(merged)[:, None]).to(answer.device)
+
+    def _change_loss(self, user: TrainingUser, fed: Tensor, answer: Tensor, target: Tensor) -> Tensor:
+        """Dice loss of the mask that comes of what the judge says of every change (B, 1, m, ...)."""
+        before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
+        losses = []
+        for b, click in enumerate(user.latest()):
+            found = changes(before[b], after[b], *click)
+            if found is None:
+                continue
+            sure = torch.where(fed[b : b + 1] > 0, SURE, -SURE)
+            cells = torch.from_numpy(found.cells).to(target.device)
+            belief = self.network.judge_changes(torch.from_numpy(found.features).to(target.device))
+            mask = sure.flatten().index_put((cells,), -sure.flatten()[cells].sign() * belief)
+            losses.append(dice_loss(mask.view_as(sure), target[b : b + 1]).mean())
+        return torch.stack(losses).sum() / len(before) if losses else target.new_zeros(())
 
     def judge(self, embedding: Any, batch: dict[str, Any], rounds: int) -> tuple[Tensor, dict[str, float]]:
         """Dice after every one of `rounds` patient clicks, as an evaluation would make them."""

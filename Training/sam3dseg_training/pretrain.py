@@ -42,9 +42,7 @@ def pretrain(config: SyntheticConfig) -> Trainer:
     network = build(ARCHITECTURE).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if started_from is not None:
         network.load_state_dict(started_from)
-    objective = ClickObjective(
-        network, clicks=config.clicks, loss=config.loss, seed=config.seed, weighs_corrections=True
-    )
+    objective = ClickObjective(network, clicks=config.clicks, loss=config.loss, seed=config.seed)
     loop = LoopConfig(config.minutes, config.steps, config.seed, config.optim, config.compute, record=config.record)
     balance = list(objective.weighting.parameters()), config.loss.adaptive_rate
     folder = Path(config.out)

@@ -55,11 +55,11 @@ class TrainingUser:
                 points[b, :count], labels[b, :count] = self.points[b], self.labels[b]
         return torch.from_numpy(points), torch.from_numpy(labels)
 
-    def latest(self) -> list[tuple[np.ndarray, bool]]:
-        """The last click of every window: the cell (3,) of the targets where it is, and whether it is foreground."""
+    def latest(self) -> list[tuple[np.ndarray, bool, int]]:
+        """The last click of every window: the cell (3,) where it is, whether it is foreground, which correction."""
         most = np.array(self.references[0].shape) - 1
         cells = [np.clip((points[-1] + 0.5) // self.stride, 0, most).astype(np.int64) for points in self.points]
-        return list(zip(cells, (labels[-1] == 1 for labels in self.labels), strict=True))
+        return [(c, k[-1] == 1, max(len(k) - 1, 1)) for c, k in zip(cells, self.labels, strict=True)]
 
     def _first(self, b: int) -> None:
         """A click in the object, maybe the middle of a loose box around it, maybe more; else the default prompt."""

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..weighing import FEATURES
 from .click_maps import ClickMatcher
 from .convolution import (
     ResidualBlock,
@@ -36,6 +37,10 @@ STRIDES = (2, 4, 8, 16)
 CLICK_WIDTHS = {2: (2.0, 6.0), 4: (3.0, 10.0), 8: (8.0, 24.0), 16: (16.0, 48.0)}  # Gaussian sigmas in window voxels
 PROMPT_MAPS = 10  # two Gaussians per sign, the previous mask and its presence, two matches per sign
 LOGIT_LIMIT = 12.0  # previous logits are squashed smoothly beyond this, so that a sure mask can still be corrected
+# Typical value and spread of each of `weighing.FEATURES`.
+CENTRES = (0.8, 1.6, 0.8, 0.6, 1.6, 3.0, 1.4, 0.9, 0.6, 1.2, 0.4, 2.3, 0.7, 0.8, 0.1)
+SPREADS = (2.5, 2.0, 0.4, 0.5, 1.1, 2.4, 1.4, 1.0, 0.5, 0.6, 0.6, 0.5, 0.2, 0.1, 0.7)
+STEEPNESS = 8.0  # of what the judge says: it learns that much faster than the layers beside it
 
 
 class CompactImageEncoder(nn.Module):
@@ -90,6 +95,7 @@ class CompactMaskDecoder(nn.Module):
         self.head = convolution(widths[0], masks, 1)
         self.shortcut = nn.Conv3d(PROMPT_MAPS, masks, 1, bias=False)
         self._start_from_the_prompts()
+        self.change_judge = ChangeJudge()
         self.iou_head = nn.Sequential(nn.Linear(widths[1] + widths[3] + 3, 64), nn.SiLU(), nn.Linear(64, 1))
 
     def _start_from_the_prompts(self) -> None:
@@ -191,6 +197,22 @@ class CompactMaskDecoder(nn.Module):
         return torch.sigmoid(self.iou_head(described)).squeeze(-1)
 
 
+class ChangeJudge(nn.Module):
+    """Which changes of the single mask to believe after a correcting click, from `weighing.FEATURES` of each."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(len(FEATURES), width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(K, F) -> logits (K,), in float32."""
+        with torch.autocast(features.device.type, enabled=False):
+            x = features.float()
+            return STEEPNESS * self.layers((x - x.new_tensor(CENTRES)) / x.new_tensor(SPREADS)).squeeze(1)
+
+
 class CompactNet(nn.Module):
     """Image encoder, prompt encoder and mask decoder behind the interface that every network here has.
 
@@ -263,3 +285,7 @@ class CompactNet(nn.Module):
         """Logits (B, 1, ...) at strides 2, 4, 8, 16 of what looks like the clicks: a target for training only."""
         matchers = self.mask_decoder.matchers
         return [m.mask(self.mask_decoder.match(embedding, sparse, level)) for level, m in enumerate(matchers)]
+
+    def judge_changes(self, features: Tensor) -> Tensor:
+        """`weighing.FEATURES` (K, F) of changes after a correcting click -> logits (K,) that they are right."""
+        return self.mask_decoder.change_judge(features)

@@ -22,6 +22,8 @@ class LossConfig:
     match: float = option(0.15, "weight of the click matches (compact network only)", least=0)
     match_levels: str = option("equal", "click matches at strides 2 to 16 count alike, or each half of the finer one",
                                choices=("equal", "halving"))  # fmt: skip
+    changes: float = option(1.0, "weight of which changes after a correcting click to believe (compact network only)",
+                            least=0)  # fmt: skip
     drop: float = option(0.5, "weight on what a click makes worse than the mask it corrects", least=0)
     sdf: float = option(0.0, "weight of the signed distance of the mask's surface; needs data prepared with sdf=true",
                         least=0)  # fmt: skip

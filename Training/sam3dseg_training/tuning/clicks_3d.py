@@ -48,7 +48,6 @@ def build(config: FitConfig, checkpoint: Checkpoint, network: nn.Module, cache: 
         seed=config.seed,
         stride=traits.window_size // traits.logits_size,
         starts_from_zeros=traits.starts_from_zeros,
-        weighs_corrections=traits.weighs_corrections,
     )
     folder = Path(config.out) / ENCODINGS
     about = {"size": windows.size, "sdf": windows.with_sdf}
