@@ -111,12 +111,23 @@ def weighed(
     What the judge does not believe keeps its sign; the clicked cell always gets the click's. A click that corrects
     nothing takes only logits of the same sign.
     """
-    merged = np.where((answer > 0) == (before > 0), answer, before).astype(np.float32)
     found = changes(before, answer, seed, adds, count)
-    if found is None:
+    return believed(before, answer, seed, found, None if found is None else judge(found.features))
+
+
+def believed(
+    before: NDArray[np.float32],
+    answer: NDArray[np.float32],
+    seed: NDArray[np.int64],
+    found: Changes | None,
+    belief: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """What `weighed` gives, from the changes found and what the judge says of each (K,); None where there are none."""
+    merged = np.where((answer > 0) == (before > 0), answer, before).astype(np.float32)
+    if found is None or belief is None:
         return merged
     was = before.ravel()[found.cells] > 0
-    belief = judge(found.features) - np.where(was, DOUBT, 0.0)
+    belief = belief - np.where(was, DOUBT, 0.0)
     clicked = np.ravel_multi_index(tuple(int(place) for place in seed), before.shape)
     belief = np.where(found.cells == clicked, np.maximum(belief, TAKEN), belief)
     taken = belief > 0

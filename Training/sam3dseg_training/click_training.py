@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam3dseg.weighing import FEATURES, changes, weighed
+from sam3dseg.weighing import FEATURES, Changes, believed, changes
 
 from .configs.clicks import ClickConfig
 from .configs.losses import LossConfig
@@ -51,6 +52,38 @@ def embedding_of(network: Any, image: Tensor | None, features: Any) -> Any:
     """What the decoder reads: the features, and for the compact network what it prepares of them and the image."""
     prepare = getattr(network.mask_decoder, "prepare", None)
     return features if prepare is None else prepare(image, features)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A clicked cell (3,), what may change by the click, and the judge's logits (K,); None where nothing may."""
+
+    seed: np.ndarray
+    found: Changes | None
+    belief: Tensor | None
+
+
+def _as_believed(judgements: Sequence[Judgement], fed: Tensor, answer: Tensor) -> Tensor:
+    """The masks (B, 1, m, ...) that come of what is believed of the answer to those before."""
+    before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
+    merged = [
+        believed(before[b], after[b], j.seed, j.found, None if j.belief is None else j.belief.detach().cpu().numpy())
+        for b, j in enumerate(judgements)
+    ]
+    return torch.from_numpy(np.stack(merged)[:, None]).to(answer.device)
+
+
+def _change_loss(judgements: Sequence[Judgement], fed: Tensor, target: Tensor) -> Tensor:
+    """Dice loss of the masks that come of what the judge says of every change (B, 1, m, ...)."""
+    losses = []
+    for b, j in enumerate(judgements):
+        if j.found is None or j.belief is None:
+            continue
+        sure = torch.where(fed[b : b + 1] > 0, SURE, -SURE)
+        cells = torch.from_numpy(j.found.cells).to(target.device)
+        mask = sure.flatten().index_put((cells,), -sure.flatten()[cells].sign() * j.belief)
+        losses.append(dice_loss(mask.view_as(sure), target[b : b + 1]).mean())
+    return torch.stack(losses).sum() / len(judgements) if losses else target.new_zeros(())
 
 
 def seen_from_afar(logits: Tensor | None, rng: np.random.Generator) -> Tensor | None:
@@ -174,9 +207,11 @@ class ClickObjective(nn.Module):
             if distance is not None:
                 terms["sdf"].append(sdf_loss(logits[:, :1], distance).mean())
             answer = logits[:, :1].detach()
+            previous = answer
             if is_asked and fed is not None and self.has_judge:
-                terms["changes"].append(self._change_loss(user, fed, answer, target))
-            previous = self.corrected(user, fed, answer) if is_asked else answer
+                judgements = self._judged(user, fed, answer)
+                terms["changes"].append(_change_loss(judgements, fed, target))
+                previous = _as_believed(judgements, fed, answer)
             reached = dice_loss(previous, target)
             dice.append(float(hard_dice(previous, target).mean()))
         if self.has_judge:  # every weight has a part in every step, as several devices want it
@@ -220,29 +255,19 @@ class ClickObjective(nn.Module):
         """The mask that the user sees next (B, 1, m, ...), from the one before the latest click and its answer."""
         if fed is None or not self.has_judge:
             return answer
+        return _as_believed(self._judged(user, fed, answer), fed, answer)
 
-        def judge(features: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                return self.network.judge_changes(torch.from_numpy(features).to(answer.device)).cpu().numpy()
-
+    def _judged(self, user: TrainingUser, fed: Tensor, answer: Tensor) -> list[Judgement]:
+        """What the judge says of the changes that the latest clicks made, window by window."""
         before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
-        merged = [weighed(before[b], after[b], *click, judge=judge) for b, click in enumerate(user.latest())]
-        return torch.from_numpy(np.stack(merged)[:, None]).to(answer.device)
-
-    def _change_loss(self, user: TrainingUser, fed: Tensor, answer: Tensor, target: Tensor) -> Tensor:
-        """Dice loss of the mask that comes of what the judge says of every change (B, 1, m, ...)."""
-        before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
-        losses = []
+        judgements = []
         for b, click in enumerate(user.latest()):
             found = changes(before[b], after[b], *click)
-            if found is None:
-                continue
-            sure = torch.where(fed[b : b + 1] > 0, SURE, -SURE)
-            cells = torch.from_numpy(found.cells).to(target.device)
-            belief = self.network.judge_changes(torch.from_numpy(found.features).to(target.device))
-            mask = sure.flatten().index_put((cells,), -sure.flatten()[cells].sign() * belief)
-            losses.append(dice_loss(mask.view_as(sure), target[b : b + 1]).mean())
-        return torch.stack(losses).sum() / len(before) if losses else target.new_zeros(())
+            belief = None
+            if found is not None:
+                belief = self.network.judge_changes(torch.from_numpy(found.features).to(answer.device))
+            judgements.append(Judgement(click[0], found, belief))
+        return judgements
 
     def judge(self, embedding: Any, batch: dict[str, Any], rounds: int) -> tuple[Tensor, dict[str, float]]:
         """Dice after every one of `rounds` patient clicks, as an evaluation would make them."""
