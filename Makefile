@@ -72,7 +72,8 @@ train-embedded: $(VENV)/.with-training  ## train the embedded model again, from 
 	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/7 init=$(RUNS)/6 window=128 batch=1 optim.rate=4e-4 minutes=25 seed=202 $(MAPS)
 	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/8 init=$(RUNS)/7 window=96 batch=2 optim.rate=1e-3 minutes=82 seed=301 $(CLOSER) $(MAPS)
 	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/9 init=$(RUNS)/8 window=128 batch=1 optim.rate=4e-4 minutes=27 seed=302 $(CLOSER) $(MAPS)
-	$(BIN)/sam3dseg-train export $(foreach n,1 2 3 4 5 6 7 8 9,$(RUNS)/$(n)) out=$(WEIGHTS)
+	$(BIN)/sam3dseg-train synthetic out=$(RUNS)/10 init=$(RUNS)/9 part=judge window=128 batch=1 optim.rate=1.5e-3 minutes=20 seed=303 $(MAPS)
+	$(BIN)/sam3dseg-train export $(foreach n,1 2 3 4 5 6 7 8 9 10,$(RUNS)/$(n)) out=$(WEIGHTS)
 
 clean:  ## remove caches and outputs; trained runs stay
 	rm -rf build demo-output bench-output .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -16,17 +16,20 @@ from .corrections import changed_near, corrected, deepest_cell
 from .framing import Framing, filled_fraction
 from .geometry import Grid
 from .history import Outcome, State
+from .levels import edge_level, sureness
 from .masks import CroppedMask, components_at
 from .pasting import Layer, paste_mask, resample_logits, resample_mask, tile_layers
-from .preprocessing import extract_window, normalise
+from .preprocessing import extract_window, normalise, pooled
 from .prompt_set import Prompts
 from .protocol import Prediction, Segmenter
 from .request import Clock, Progress
-from .weighing import weighed
+from .weighing import levelled, weighed
 from .windows import Window, ZoomPolicy
 
 NO_POINTS = np.zeros((0, 3))
 DOUBTFUL_LOGIT = 1.5  # less than 82 % for either side
+SURE_AT_FIRST = 0.8  # a first mask that expects this Dice of itself stays as it is
+CUT_SHARE = 0.75  # of a mask cut at edges in what becomes of it when the model has seen it
 DOUBTFUL_DEPTH = 2.0  # cells; a mask's boundary is always doubtful, but thin
 
 
@@ -53,6 +56,14 @@ class _Attempt:
     kept: NDArray[np.bool_]  # (n, n, n) cells of the wanted components
 
 
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A window's embedding, and the picture (n, n, n) in cells of the logits whose edges a first mask is cut at."""
+
+    embedding: Any
+    picture: NDArray[np.float16] | None
+
+
 class Predictor:
     """Runs requests on one canonical volume; keeps the newest `cache_size` window embeddings.
 
@@ -76,7 +87,7 @@ class Predictor:
         self.framing = Framing(policy, grid, segmenter.window_size, segmenter.fixed_spacing_mm)
         self.keep_clicked = keep_clicked
         self.clock = Clock()
-        self._cache: OrderedDict[Window, Any] = OrderedDict()
+        self._cache: OrderedDict[Window, _Encoded] = OrderedDict()
         self._cache_size = cache_size
 
     def answer(
@@ -101,6 +112,8 @@ class Predictor:
         attempt, widened = self._zoom_out(prompts, attempt, previous, check)
         if not widened and not prompts.boxes:
             attempt = self._zoom_in(prompts, attempt, check)
+        if previous is None and prompts.initial.is_empty and not prompts.boxes:
+            attempt = self._cut_at_edges(prompts, attempt, check)
         layers = [Layer(_silence(attempt.prediction.logits[0], attempt.kept), attempt.window)]
         layers += self._tiles(prompts, attempt, check)
         check()
@@ -150,19 +163,24 @@ class Predictor:
         """Nothing: the mask shows what there is to know."""
         return ()
 
-    def _encode(self, window: Window) -> Any:
+    def _encode(self, window: Window) -> _Encoded:
         if window in self._cache:
             self._cache.move_to_end(window)
             return self._cache[window]
         began = time.perf_counter()
         values, valid = extract_window(self.image, self.grid.spacing_mm, window, antialias=self.segmenter.antialias)
-        embedding = self.segmenter.encode(normalise(values, valid, self.segmenter.normalisation))
-        self._cache[window] = embedding
+        prepared = normalise(values, valid, self.segmenter.normalisation)
+        picture = None
+        if self.segmenter.judge is not None:
+            cell = self.segmenter.window_size // self.segmenter.logits_size
+            picture = pooled(prepared[-1], cell).astype(np.float16)
+        encoded = _Encoded(self.segmenter.encode(prepared), picture)
+        self._cache[window] = encoded
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
         self.clock.encode += time.perf_counter() - began
         self.clock.encodes += 1
-        return embedding
+        return encoded
 
     def _decode(
         self,
@@ -178,7 +196,7 @@ class Predictor:
         stand_in: canonical point used when no foreground point lies in the window.
         """
         check()
-        embedding = self._encode(window)
+        embedding = self._encode(window).embedding
         check()
         began = time.perf_counter()
         points, labels = prompts.decoder_points()
@@ -247,12 +265,13 @@ class Predictor:
     ) -> Prediction:
         """The single mask where the latest clicks correct the prior (n, n, n); the alternatives as they are."""
         logits, merged, judge = prediction.logits, prior, self.segmenter.judge
-        if judge is None:
+        if judge is None or not len(prompts.latest):
             return prediction
+        answer = levelled(prior, logits[0])
         for index in prompts.latest:
             adds, count = bool(prompts.labels[index]), max(int(index), 1)
             for cell in self._cells_of(prompts.points[index, None], window, len(prior)):
-                merged = weighed(merged, logits[0], cell, adds, count, judge=judge)
+                merged = weighed(merged, answer, cell, adds, count, judge=judge)
         return prediction if merged is prior else replace(prediction, logits=np.stack([merged, *logits[1:]]))
 
     def _merged(self, mask: CroppedMask, corrects: tuple[CroppedMask, NDArray[np.int64]] | None) -> CroppedMask:
@@ -310,6 +329,17 @@ class Predictor:
         if policy.faces_hit(candidate.kept, closer, self.grid).any():
             return attempt
         return candidate
+
+    def _cut_at_edges(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> _Attempt:
+        """An unsure first mask, cut where its border lies best on edges, and shown to the model once more."""
+        window, logits = attempt.window, attempt.prediction.logits[0]
+        picture = self._encode(window).picture
+        if picture is None or not attempt.kept.any() or sureness(logits) >= SURE_AT_FIRST:
+            return attempt
+        cells = self._cells_of(prompts.positive, window, len(picture))
+        cut = logits - np.float32(edge_level(logits, picture.astype(np.float32), cells))
+        candidate = self._attempt(prompts.settled(), window, (cut, window), check, previous_share=CUT_SHARE)
+        return candidate if candidate.kept.any() else attempt
 
     def _tiles(self, prompts: Prompts, attempt: _Attempt, check: Callable[[], None]) -> list[Layer]:
         """Layers at finer spacing along the mask's boundary, for an object wider than a full-resolution window."""

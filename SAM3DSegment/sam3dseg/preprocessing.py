@@ -106,6 +106,14 @@ def normalise(
     raise ValueError(f"normalisation {method!r} is unknown: expected one of {sorted(NORMALISATIONS)}")
 
 
+def pooled(values: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
+    """Means of cubes of `cell` samples: (n, n, n) -> (n / cell, ...)."""
+    for axis in range(3):
+        before = (slice(None),) * axis
+        values = np.add.reduce([values[(*before, slice(start, None, cell))] for start in range(cell)]) / cell
+    return values
+
+
 def _zscore_positive(window: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> NDArray[np.float32]:
     values = np.asarray(window, dtype=np.float32)
     if valid is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .corrections import border_distance
+from .levels import agreeing_level, sureness
 
 FEATURES = (
     "logit",  # of the answer, in the direction of the change
@@ -36,8 +37,11 @@ FEATURES = (
 NEAR = 1.5  # depths of the click within which a change is thought of, whatever the answer
 DEEPEST = 7  # cells; a border that is further away counts as that far
 SUREST = 8.0  # larger logits count as this
-DOUBT = 2.5  # logit that the belief in a removal must exceed: a part that is lost costs more clicks than one too many
+DOUBT = 4.0  # logit that the belief in a removal must exceed: a part that is lost costs more clicks than one too many
+SURE = 0.85  # a mask that expects this Dice of itself comes of a network that knows such structures
+SURE_DOUBT = 2.5  # the same as DOUBT, for a sure mask
 TAKEN = 0.3  # least logit of a change that is believed
+AGREEMENT = 0.5  # how far an answer goes towards the level at which it agrees with the mask before
 
 Judge = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # features (K, F) -> logits (K,) that a change is right
 
@@ -48,6 +52,16 @@ class Changes:
 
     cells: NDArray[np.intp]
     features: NDArray[np.float32]
+
+
+def levelled(before: NDArray[np.float32], answer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An answer's logits (n, n, n); an unsure one's moved towards the level at which the mask before was cut.
+
+    What a click says is near it; that all of the border should lie elsewhere is the network's opinion alone.
+    """
+    if sureness(answer) >= SURE:
+        return answer
+    return answer - np.float32(AGREEMENT * agreeing_level(answer, before > 0))
 
 
 def changes(
@@ -88,7 +102,7 @@ def changes(
         min(depth / radius, 4.0),
         np.log(radius),
         2 * common / (size + new_size),
-        _expected_dice(before, mask),
+        sureness(before),
         np.log((new_size + 1) / (size + 1)),
     )
     features = np.empty((len(cells), len(FEATURES)), np.float32)
@@ -127,7 +141,8 @@ def believed(
     if found is None or belief is None:
         return merged
     was = before.ravel()[found.cells] > 0
-    belief = belief - np.where(was, DOUBT, 0.0)
+    is_sure = found.features[0, FEATURES.index("sureness")] >= SURE
+    belief = belief - np.where(was, SURE_DOUBT if is_sure else DOUBT, 0.0)
     clicked = np.ravel_multi_index(tuple(int(place) for place in seed), before.shape)
     belief = np.where(found.cells == clicked, np.maximum(belief, TAKEN), belief)
     taken = belief > 0
@@ -135,12 +150,6 @@ def believed(
     strength = np.clip(np.maximum(belief, found.features[:, FEATURES.index("logit")])[taken], TAKEN, SUREST)
     merged.ravel()[cells] = np.where(was[taken], -strength, strength)
     return merged
-
-
-def _expected_dice(logits: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Dice of a mask that is not empty with what is there, if the logits (n, n, n) tell its probability."""
-    probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-    return float(2 * probability[mask].sum() / (np.count_nonzero(mask) + probability.sum()))
 
 
 def _ball(mask: NDArray[np.bool_], seed: NDArray[np.int64], radius: float, *, kind: bool) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 from sam3dseg import Click, Session, load_segmenter
+from sam3dseg.checkpoint import load_checkpoint
 from sam3dseg_training.cli import main
 from sam3dseg_training.curves import read_rows
 from sam3dseg_training.run_state import read_state
@@ -64,3 +65,19 @@ def test_a_window_whose_gradients_would_be_wrong_is_refused(tmp_path, capsys):
     assert main(["synthetic", f"out={tmp_path / 'run'}", *words]) == 2
     assert "window=32 needs compute.precision=float32 on a CPU" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_judge_alone_learns_while_the_rest_stays(run, tmp_path, capsys):
+    assert main(["synthetic", f"out={tmp_path / 'alone'}", "part=judge", *SMALL]) == 2
+    assert "name its run with init=" in capsys.readouterr().err
+    words = [*SMALL, "part=judge", "clicks.rounds=3", "optim.rate=1e-2", f"init={run}"]
+    assert main(["synthetic", f"out={tmp_path / 'judge'}", *words]) == 0
+    first, second = (read_state(folder / "last.pt")["average"] for folder in (run, tmp_path / "judge"))
+    assert set(second) == {name for name in first if ".change_judge." in name}
+    assert any(not torch.equal(value, first[name]) for name, value in second.items())
+    path = tmp_path / "model.safetensors"
+    assert main(["export", str(run), str(tmp_path / "judge"), "-o", str(path)]) == 0
+    exported = load_checkpoint(path).weights
+    for name, value in {**first, **second}.items():
+        torch.testing.assert_close(exported[name], value, atol=1e-3, rtol=1e-3)
+    assert main(["synthetic", f"out={tmp_path / 'again'}", *SMALL, f"init={tmp_path / 'judge'}"]) == 0

@@ -367,6 +367,55 @@ def test_clicks_given_together_correct_together(make_ellipsoid):
     assert not after[16, 16, 23] and not after[16, 16, 9] and after[16, 16, 16]
 
 
+@dataclass
+class Timid(ThresholdSegmenter):
+    """A hill around the click that ends well within the organ; says again what it is shown."""
+
+    judge: Callable | None = staticmethod(lambda features: np.full(len(features), -9.0, np.float32))
+    steepness: float = 0.5
+
+    def decode(self, embedding, points, labels, previous):
+        prediction = super().decode(embedding, points, labels, previous)
+        if previous is not None:
+            return replace(prediction, logits=np.stack([previous, *prediction.logits[1:]]))
+        cells = np.indices(prediction.logits.shape[1:])
+        away = np.sqrt(sum((axis - c) ** 2 for axis, c in zip(cells, points[0], strict=True)))
+        hill = (self.steepness * (7 - away)).astype(np.float32)
+        return replace(prediction, logits=np.stack([hill, *prediction.logits[1:]]))
+
+
+@pytest.mark.parametrize(
+    ("choices", "is_cut"), [({}, True), ({"judge": None}, False), ({"steepness": 9.0}, False)], ids=str
+)
+def test_an_unsure_first_mask_is_cut_where_the_organ_ends(make_ellipsoid, choices, is_cut):
+    organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (9, 9, 9))
+    segmenter = Timid(**choices)
+    session = Session(segmenter, policy=ZoomPolicy(tiny_fraction=0.0, first_finest_divisor=1.0))
+    session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
+    mask = session.add(Click((16, 16, 16)))
+    assert (dice(mask, organ) > 0.9) == is_cut
+    assert len(segmenter.decoded) == 1 + is_cut and len(segmenter.encoded) == 1
+    if is_cut:
+        assert segmenter.decoded[1]["previous"][16, 16, 8] > 0  # a cell that the first answer left out
+    assert dice(session.candidates[0].mask, organ) == dice(mask, organ)
+    session.add(Click((16, 16, 20)))
+    assert len(segmenter.decoded) == 2 + is_cut  # a correction is not cut
+
+
+def test_a_mask_to_start_from_and_a_box_say_where_the_border_is(make_ellipsoid):
+    organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (9, 9, 9))
+    for given in ("mask", "box"):
+        segmenter = Timid()
+        session = Session(segmenter, policy=ZoomPolicy(tiny_fraction=0.0, first_finest_divisor=1.0))
+        session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
+        if given == "mask":
+            session.set_mask(organ)
+            session.add(Click((16, 16, 16)))
+        else:
+            session.add(Box((7, 7, 7), (25, 25, 25)))
+        assert len(segmenter.decoded) == 1
+
+
 def test_a_model_of_fixed_spacing_stays_there(make_segmenter, make_ellipsoid):
     organ = make_ellipsoid((60, 60, 60), (20, 30, 40), (5, 5, 5))
     session = Session(make_segmenter(fixed_spacing_mm=1.5))

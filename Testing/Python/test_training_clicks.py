@@ -9,7 +9,7 @@ from tiny_networks import ball_batch, tiny_compact, tiny_sam_med3d
 from torch import nn
 
 from sam3dseg.models.compact import ChangeJudge
-from sam3dseg.weighing import FEATURES, weighed
+from sam3dseg.weighing import FEATURES, levelled, weighed
 from sam3dseg_training.click_training import ClickObjective, seen_from_afar
 from sam3dseg_training.configs.clicks import ClickConfig
 from sam3dseg_training.configs.losses import LossConfig
@@ -107,7 +107,8 @@ def test_what_is_believed_of_a_correction_is_what_the_session_would_show(judges,
     points, labels, fed = network.asked[2]
     for b in range(2):
         cell = ((points[b, 1].numpy() - 0.5) / 2).round().astype(int)
-        merged = weighed(first[b, 0].numpy(), second[b, 0].numpy(), cell, bool(labels[b, 1] == 1), 1, judge=near)
+        before, answer = first[b, 0].numpy(), second[b, 0].numpy()
+        merged = weighed(before, levelled(before, answer), cell, bool(labels[b, 1] == 1), 1, judge=near)
         expected = torch.from_numpy(merged) if judges else second[b, 0]
         assert torch.equal(fed[b, 0], expected)
         assert not torch.equal(expected, first[b, 0])

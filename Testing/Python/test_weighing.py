@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam3dseg.weighing import DEEPEST, DOUBT, FEATURES, NEAR, SUREST, TAKEN, changes, weighed
+from sam3dseg.levels import sureness
+from sam3dseg.weighing import (
+    AGREEMENT,
+    DEEPEST,
+    DOUBT,
+    FEATURES,
+    NEAR,
+    SURE,
+    SURE_DOUBT,
+    SUREST,
+    TAKEN,
+    changes,
+    levelled,
+    weighed,
+)
 
 SHAPE = (40, 40, 40)
 SEED = np.array((25, 20, 20))
@@ -92,6 +106,36 @@ def test_what_is_believed_is_taken_and_nothing_else():
     np.testing.assert_array_equal(hesitating, BODY | MISSED | ELSEWHERE | near)  # a removal takes more than that
     only_wanted = weighed(before, answer, SEED, True, 1, judge=lambda f: 6 * f[:, FEATURES.index("wanted")] - 3) > 0
     np.testing.assert_array_equal(only_wanted, BODY | MISSED | ELSEWHERE | near)
+
+
+def test_a_sure_mask_gives_up_parts_more_easily():
+    part = BODY & ~ball((5, 20, 20), 2)
+
+    def hesitating(features):
+        return np.full(len(features), (SURE_DOUBT + DOUBT) / 2, np.float32)
+
+    for strength, is_given_up in ((2.0, False), (9.0, True)):
+        before = logits(BODY, strength)
+        assert (sureness(before) >= SURE) == is_given_up
+        after = weighed(before, logits(part | MISSED), SEED, True, 1, judge=hesitating) > 0
+        assert after[5, 20, 20] != is_given_up
+
+
+def rounded(radius, slope=0.5) -> np.ndarray:
+    """Logits that are 0 at `radius` from the middle of the body."""
+    away = np.sqrt(sum((axis - c) ** 2 for axis, c in zip(np.indices(SHAPE), (12, 20, 20), strict=True)))
+    return (slope * (radius - away)).astype(np.float32)
+
+
+def test_an_unsure_answer_goes_towards_the_level_of_the_mask_before():
+    np.testing.assert_allclose(levelled(rounded(8.0), rounded(11.0)), rounded(11.0 - 3 * AGREEMENT), atol=1e-5)
+    np.testing.assert_array_equal(levelled(rounded(8.0), rounded(8.0)), rounded(8.0))
+
+
+def test_a_sure_answer_stays_as_it_is():
+    answer = np.where(rounded(11.0) > 0, 9.0, -9.0).astype(np.float32) + 0.1 * rounded(11.0)
+    assert sureness(answer) >= SURE
+    np.testing.assert_array_equal(levelled(rounded(8.0), answer), answer)
 
 
 @pytest.mark.parametrize("adds", [True, False])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam3dseg.weighing import FEATURES, Changes, believed, changes
+from sam3dseg.weighing import FEATURES, Changes, believed, changes, levelled
 
 from .configs.clicks import ClickConfig
 from .configs.losses import LossConfig
@@ -63,6 +63,12 @@ class Judgement:
     belief: Tensor | None
 
 
+def _levelled(fed: Tensor, answer: Tensor) -> Tensor:
+    """The answers (B, 1, m, ...) at the level of the masks before, as the judge is asked of them."""
+    pairs = zip(fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy(), strict=True)
+    return torch.from_numpy(np.stack([levelled(before, after) for before, after in pairs])[:, None]).to(answer.device)
+
+
 def _as_believed(judgements: Sequence[Judgement], fed: Tensor, answer: Tensor) -> Tensor:
     """The masks (B, 1, m, ...) that come of what is believed of the answer to those before."""
     before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
@@ -74,7 +80,10 @@ def _as_believed(judgements: Sequence[Judgement], fed: Tensor, answer: Tensor) -
 
 
 def _change_loss(judgements: Sequence[Judgement], fed: Tensor, target: Tensor) -> Tensor:
-    """Dice loss of the masks that come of what the judge says of every change (B, 1, m, ...)."""
+    """Dice loss of the masks that come of what the judge says of every change (B, 1, m, ...).
+
+    What they are worse than the masks before counts twice: a click that takes away costs trust as well as clicks.
+    """
     losses = []
     for b, j in enumerate(judgements):
         if j.found is None or j.belief is None:
@@ -82,7 +91,8 @@ def _change_loss(judgements: Sequence[Judgement], fed: Tensor, target: Tensor) -
         sure = torch.where(fed[b : b + 1] > 0, SURE, -SURE)
         cells = torch.from_numpy(j.found.cells).to(target.device)
         mask = sure.flatten().index_put((cells,), -sure.flatten()[cells].sign() * j.belief)
-        losses.append(dice_loss(mask.view_as(sure), target[b : b + 1]).mean())
+        before, after = (dice_loss(m.view_as(sure), target[b : b + 1]).mean() for m in (sure, mask))
+        losses.append(after + F.relu(after - before))
     return torch.stack(losses).sum() / len(judgements) if losses else target.new_zeros(())
 
 
@@ -209,6 +219,7 @@ class ClickObjective(nn.Module):
             answer = logits[:, :1].detach()
             previous = answer
             if is_asked and fed is not None and self.has_judge:
+                answer = _levelled(fed, answer)
                 judgements = self._judged(user, fed, answer)
                 terms["changes"].append(_change_loss(judgements, fed, target))
                 previous = _as_believed(judgements, fed, answer)
@@ -255,6 +266,7 @@ class ClickObjective(nn.Module):
         """The mask that the user sees next (B, 1, m, ...), from the one before the latest click and its answer."""
         if fed is None or not self.has_judge:
             return answer
+        answer = _levelled(fed, answer)
         return _as_believed(self._judged(user, fed, answer), fed, answer)
 
     def _judged(self, user: TrainingUser, fed: Tensor, answer: Tensor) -> list[Judgement]:

@@ -14,13 +14,14 @@ from sam3dseg.models import build
 
 from .click_training import ClickObjective
 from .configs.resolve import changed_settings, save
-from .configs.synthetic import SyntheticConfig
+from .configs.synthetic import ALL, SyntheticConfig
 from .devices import check_window, launch
 from .loop import LoopConfig, Trainer
 from .memory import explained
-from .run_state import LAST, read_state
 from .stopping import leave_to_parent
 from .synthesis.dataset import SynthesisConfig, SyntheticWindows
+from .tuning.parts import keep_frozen_in_eval
+from .tuning.runs import read_run, synthetic_weights
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +36,23 @@ def pretrain(config: SyntheticConfig) -> Trainer:
     """
     if config.label_maps and not Path(config.label_maps).is_dir():
         raise ValueError(f"label_maps must be a folder of NIfTI label maps; there is none at {config.label_maps}")
-    started_from = read_state(Path(config.init) / LAST)["average"] if config.init else None
+    started_from = synthetic_weights(read_run(config.init, "last")) if config.init else None
     fabric = launch(config.compute)
     check_window(fabric, config.compute, "window", config.window)
     torch.manual_seed(config.seed)
     network = build(ARCHITECTURE).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if started_from is not None:
         network.load_state_dict(started_from)
+    trained = network if config.part == ALL else network.mask_decoder.change_judge
+    network.requires_grad_(trained is network)
+    trained.requires_grad_()
+    keep_frozen_in_eval(network)
     objective = ClickObjective(network, clicks=config.clicks, loss=config.loss, seed=config.seed)
     loop = LoopConfig(config.minutes, config.steps, config.seed, config.optim, config.compute, record=config.record)
     balance = list(objective.weighting.parameters()), config.loss.adaptive_rate
     folder = Path(config.out)
     with explained(config):
-        trainer = Trainer(objective, {"all": list(network.parameters())}, loop, folder, fabric=fabric, balance=balance)
+        trainer = Trainer(objective, {"all": list(trained.parameters())}, loop, folder, fabric=fabric, balance=balance)
         if trainer.resume():
             logger.info("going on at step %d, %.1f minutes", trainer.step, trainer.seconds / 60)
         if fabric.is_global_zero:

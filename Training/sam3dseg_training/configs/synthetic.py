@@ -9,6 +9,8 @@ from .losses import LossConfig
 from .optim import ComputeConfig, OptimConfig, RecordConfig
 from .options import option, section
 
+PARTS = ALL, JUDGE = "all", "judge"
+
 
 @dataclass(frozen=True, slots=True)
 class SyntheticConfig:
@@ -16,6 +18,7 @@ class SyntheticConfig:
 
     out: str = option("", "folder of the run", required=True)
     init: str = option("", "folder of a run whose weights to start from")
+    part: str = option(ALL, "what is trained: all, or only the judge of corrections, which is quick", choices=PARTS)
     minutes: float = option(60.0, "length of the schedule in minutes of training", above=0)
     steps: int = option(0, "length of the schedule in steps, instead of minutes", least=0)
     window: int = option(64, "window size in voxels, a multiple of 16")
@@ -31,3 +34,5 @@ class SyntheticConfig:
     def __post_init__(self) -> None:
         if self.window < 32 or self.window % 16:
             raise ValueError(f"window must be a multiple of 16 and at least 32, not {self.window}")
+        if self.part == JUDGE and not self.init:
+            raise ValueError("part=judge judges the corrections of a trained network: name its run with init=")

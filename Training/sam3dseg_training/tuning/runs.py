@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sam3dseg.adapters import applied
 from sam3dseg.checkpoint import Checkpoint, build_network
 
 from ..configs.fit import FitConfig
 from ..configs.resolve import FILE_NAME, resolve
-from ..configs.synthetic import SyntheticConfig
+from ..configs.synthetic import ALL, SyntheticConfig
 from ..run_state import BEST, LAST, frozen_checksum, read_state
 from .lora import ADAPTER, add_adapters, plain_tensors
 from .new_models import base_checkpoint, is_new_proposals, new_options
@@ -65,7 +65,7 @@ def trained_checkpoint(run: Run) -> Checkpoint:
     Raises ValueError when the model that the run started from is no longer there, or no longer what it was.
     """
     if not isinstance(run.config, FitConfig):
-        return Checkpoint(SYNTHETIC_ARCHITECTURE, run.state["average"])
+        return Checkpoint(SYNTHETIC_ARCHITECTURE, synthetic_weights(run))
     start = _start_of(run, run.config)
     _check_start(run, run.config, start)
     lora = run.config.lora
@@ -74,6 +74,14 @@ def trained_checkpoint(run: Run) -> Checkpoint:
     )
     crop = run.config.data.crop
     return Checkpoint(start.architecture, weights, {**start.config, "window": crop} if crop else start.config)
+
+
+def synthetic_weights(run: Run) -> dict[str, Tensor]:
+    """The averaged weights of a `synthetic` run, with what it left as it found it from the run that it started from."""
+    config, trained = run.config, run.state["average"]
+    if not isinstance(config, SyntheticConfig) or config.part == ALL:
+        return trained
+    return {**synthetic_weights(read_run(config.init, "last")), **trained}
 
 
 def _check_start(run: Run, config: FitConfig, start: Checkpoint) -> None:
