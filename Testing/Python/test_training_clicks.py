@@ -9,11 +9,17 @@ from tiny_networks import ball_batch, tiny_compact, tiny_sam_med3d
 from torch import nn
 
 from sam3dseg.models.compact import ChangeJudge
-from sam3dseg.weighing import FEATURES, levelled, weighed
-from sam3dseg_training.click_training import ClickObjective, seen_from_afar
+from sam3dseg.weighing import FEATURES, Changes, levelled, weighed
+from sam3dseg_training.click_training import ClickObjective, Judgement, _change_loss, seen_from_afar
 from sam3dseg_training.configs.clicks import ClickConfig
 from sam3dseg_training.configs.losses import LossConfig
-from sam3dseg_training.losses import deep_supervision_loss, deep_supervision_weights, dice_ce_loss, sdf_loss
+from sam3dseg_training.losses import (
+    deep_supervision_loss,
+    deep_supervision_weights,
+    dice_ce_loss,
+    dice_loss,
+    sdf_loss,
+)
 from sam3dseg_training.training_user import NOT_A_POINT
 from sam3dseg_training.weighting import AdaptiveWeights
 
@@ -117,6 +123,7 @@ def test_what_is_believed_of_a_correction_is_what_the_session_would_show(judges,
 
 def test_the_judge_learns_which_changes_are_right():
     """Of two masks in turn, the second wrong everywhere but near the click, it learns to believe only what is near."""
+    torch.manual_seed(0)
     target = ball_batch()["targets"]
     right = 4 * (2 * (target > 0.5).float() - 1)
     missing = right.clone()
@@ -135,6 +142,21 @@ def test_the_judge_learns_which_changes_are_right():
         optimiser.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
+
+
+@pytest.mark.parametrize("gains", [True, False])
+def test_what_a_judged_click_makes_worse_counts_twice(gains):
+    target = ball_batch()["targets"][:1]
+    whole = 20 * (2 * (target > 0.5).float() - 1)
+    part = whole.clone()
+    part[:, :, :8] = -20.0
+    before, after = (part, whole) if gains else (whole, part)
+    cells = np.flatnonzero((before > 0).numpy() != (after > 0).numpy())
+    belief = torch.full((len(cells),), 20.0)
+    judgement = Judgement(np.zeros(3, np.int64), Changes(cells, np.zeros((len(cells), 1), np.float32)), belief)
+    now, then = float(dice_loss(after, target)), float(dice_loss(before, target))
+    expected = now if gains else now + (now - then)
+    assert float(_change_loss([judgement], before, target)) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_closer_look_answers_the_same_clicks_after_a_coarse_view():
