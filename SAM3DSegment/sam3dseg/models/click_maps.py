@@ -38,9 +38,9 @@ def nearness(points: Tensor, present: Tensor, grid: tuple[int, ...], *, stride: 
     return nearest
 
 
-def gaussians(nearest: Tensor, sigmas: tuple[float, ...]) -> list[Tensor]:
+def gaussians(nearest: Tensor, sigmas: tuple[float, ...]) -> Maps:
     """Gaussians of several widths, from minus the squared distance (B, D, H, W)."""
-    return [torch.exp((nearest * (0.5 / sigma**2)).clamp_(min=SMALLEST_EXPONENT)) for sigma in sigmas]
+    return tuple(torch.exp((nearest * (0.5 / sigma**2)).clamp_(min=SMALLEST_EXPONENT)) for sigma in sigmas)
 
 
 class ClickMatcher(nn.Module):
@@ -69,12 +69,12 @@ class ClickMatcher(nn.Module):
         """
 
         def closest(points: Tensor, present: Tensor) -> Maps:
-            return self._closest(embedding, tissue, points, present, stride)
+            alike, similar = self._closest(embedding, tissue, points, present, stride)
+            return alike, torch.exp(similar)
 
         maps: list[Tensor] = []
         for label in (1, 0):
-            alike, similar = self._over_clicks(embedding, "match", points, labels, label, closest)
-            maps += [alike, torch.exp(similar)]
+            maps += self._over_clicks(embedding, "match", points, labels, label, closest)
         return torch.stack([m.to(maps[0].dtype) for m in maps], dim=1).unflatten(2, embedding.shape[2:])
 
     def near(
@@ -82,13 +82,12 @@ class ClickMatcher(nn.Module):
     ) -> list[Tensor]:
         """Gaussians (B, D, H, W) of each of `sigmas` for positive clicks, then for negative ones, on this grid."""
 
-        def nearest(points: Tensor, present: Tensor) -> Maps:
-            return (nearness(points, present, embedding.shape[2:], stride=stride),)
+        def near(points: Tensor, present: Tensor) -> Maps:
+            return gaussians(nearness(points, present, embedding.shape[2:], stride=stride), sigmas)
 
         maps: list[Tensor] = []
         for label in (1, 0):
-            (nearest_click,) = self._over_clicks(embedding, "near", points, labels, label, nearest)
-            maps += gaussians(nearest_click, sigmas)
+            maps += self._over_clicks(embedding, "near", points, labels, label, near)
         return maps
 
     def mask(self, matches: Tensor) -> Tensor:

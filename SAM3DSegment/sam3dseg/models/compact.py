@@ -145,7 +145,7 @@ class CompactMaskDecoder(nn.Module):
         points, labels = sparse[..., :3], sparse[..., 3]
         near = matcher.near(embedding["matches"][level], points, labels, stride=stride, sigmas=CLICK_WIDTHS[stride])
         dtype = embedding["features"][level].dtype
-        parts = torch.stack(near, dim=1), memory, self.match(embedding, sparse, level)
+        parts = *(click[:, None] for click in near), memory, self.match(embedding, sparse, level)
         return torch.cat([part.to(dtype) for part in parts], dim=1)
 
     def match(self, embedding: dict[str, list[Tensor]], sparse: Tensor, level: int) -> Tensor:
@@ -209,8 +209,10 @@ class ChangeJudge(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(K, F) -> logits (K,), in float32."""
         with torch.autocast(features.device.type, enabled=False):
-            x = features.float()
-            return STEEPNESS * self.layers((x - x.new_tensor(CENTRES)) / x.new_tensor(SPREADS)).squeeze(1)
+            x, first = features.float(), self.layers[0]
+            weight = first.weight / x.new_tensor(SPREADS)  # which standardises the features
+            hidden = F.linear(x, weight, first.bias - weight @ x.new_tensor(CENTRES))
+            return STEEPNESS * self.layers[1:](hidden).squeeze(1)
 
 
 class CompactNet(nn.Module):
@@ -266,7 +268,7 @@ class CompactNet(nn.Module):
         previous = [torch.tanh(mask_logits.to(points.dtype) / LOGIT_LIMIT)]
         for _ in STRIDES[1:]:
             previous.append(F.avg_pool3d(previous[-1], 2))
-        return coordinates, [torch.cat([said, torch.ones_like(said)], dim=1) for said in previous]
+        return coordinates, [F.pad(said, (0,) * 7 + (1,), value=1.0) for said in previous]  # a channel of ones
 
     def decode_masks(
         self, embedding: dict[str, list[Tensor]], sparse: Tensor, dense: list[Tensor], *, multimask: bool | None = None
