@@ -337,7 +337,10 @@ class Predictor:
         if picture is None or not attempt.kept.any() or sureness(logits) >= SURE_AT_FIRST:
             return attempt
         cells = self._cells_of(prompts.positive, window, len(picture))
-        cut = logits - np.float32(edge_level(logits, picture.astype(np.float32), cells))
+        level = edge_level(logits, picture.astype(np.float32), cells)
+        if level == 0:
+            return attempt
+        cut = logits - np.float32(level)
         candidate = self._attempt(prompts.settled(), window, (cut, window), check, previous_share=CUT_SHARE)
         return candidate if candidate.kept.any() else attempt
 
