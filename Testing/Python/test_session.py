@@ -402,6 +402,15 @@ def test_an_unsure_first_mask_is_cut_where_the_organ_ends(make_ellipsoid, choice
     assert len(segmenter.decoded) == 2 + is_cut  # a correction is not cut
 
 
+def test_a_first_mask_that_ends_at_the_edges_is_not_shown_again(make_ellipsoid):
+    organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (7, 7, 7))
+    segmenter = Timid()
+    session = Session(segmenter, policy=ZoomPolicy(tiny_fraction=0.0, first_finest_divisor=1.0))
+    session.set_image(_volume(organ), spacing_mm=(1, 1, 1))
+    assert dice(session.add(Click((16, 16, 16))), organ) > 0.9
+    assert len(segmenter.decoded) == 1
+
+
 def test_a_mask_to_start_from_and_a_box_say_where_the_border_is(make_ellipsoid):
     organ = make_ellipsoid((32, 32, 32), (16, 16, 16), (9, 9, 9))
     for given in ("mask", "box"):
