@@ -14,7 +14,7 @@ from sam3dseg.models import build
 
 from .click_training import ClickObjective
 from .configs.resolve import changed_settings, save
-from .configs.synthetic import ALL, SyntheticConfig
+from .configs.synthetic import ALL, JUDGE, SyntheticConfig
 from .devices import check_window, launch
 from .loop import LoopConfig, Trainer
 from .memory import explained
@@ -36,6 +36,8 @@ def pretrain(config: SyntheticConfig) -> Trainer:
     """
     if config.label_maps and not Path(config.label_maps).is_dir():
         raise ValueError(f"label_maps must be a folder of NIfTI label maps; there is none at {config.label_maps}")
+    if config.part == JUDGE and not config.init:
+        raise ValueError("part=judge judges the corrections of a trained network: name its run with init=")
     started_from = synthetic_weights(read_run(config.init, "last")) if config.init else None
     fabric = launch(config.compute)
     check_window(fabric, config.compute, "window", config.window)

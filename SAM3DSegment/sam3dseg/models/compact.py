@@ -209,10 +209,8 @@ class ChangeJudge(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(K, F) -> logits (K,), in float32."""
         with torch.autocast(features.device.type, enabled=False):
-            x, first = features.float(), self.layers[0]
-            weight = first.weight / x.new_tensor(SPREADS)  # which standardises the features
-            hidden = F.linear(x, weight, first.bias - weight @ x.new_tensor(CENTRES))
-            return STEEPNESS * self.layers[1:](hidden).squeeze(1)
+            x = features.float()
+            return STEEPNESS * self.layers((x - x.new_tensor(CENTRES)) / x.new_tensor(SPREADS)).squeeze(1)
 
 
 class CompactNet(nn.Module):

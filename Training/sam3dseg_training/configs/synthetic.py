@@ -34,5 +34,3 @@ class SyntheticConfig:
     def __post_init__(self) -> None:
         if self.window < 32 or self.window % 16:
             raise ValueError(f"window must be a multiple of 16 and at least 32, not {self.window}")
-        if self.part == JUDGE and not self.init:
-            raise ValueError("part=judge judges the corrections of a trained network: name its run with init=")
