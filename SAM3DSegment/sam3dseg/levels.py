@@ -6,8 +6,6 @@ which likelihood a structure ends.  How sure it is shows whether the images are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -40,15 +38,14 @@ def edge_level(logits: NDArray[np.float32], picture: NDArray[np.float32], cells:
         part = components_at(cut > level, seeds)
         if np.count_nonzero(part) < FEWEST:
             return 0.0
-        faces = [
-            np.diff(part.astype(np.float32), axis=axis) for axis in range(3)
-        ]  # 1 where it begins, -1 where it ends
+        inside = part.astype(np.float32)
+        faces = [np.diff(inside, axis=axis) for axis in range(3)]  # 1 where the part begins, -1 where it ends
         count = sum(np.count_nonzero(face) for face in faces)
         edge = sum(float(np.vdot(face, step)) for face, step in zip(faces, edges, strict=True))
         slope = sum(float(np.vdot(np.abs(face), step)) for face, step in zip(faces, slopes, strict=True))
         return abs(edge) * slope / max(count, 1) ** 2
 
-    return _best(score)
+    return max(LEVELS, key=score)
 
 
 def agreeing_level(answer: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
@@ -58,7 +55,7 @@ def agreeing_level(answer: NDArray[np.float32], mask: NDArray[np.bool_]) -> floa
     def dice(level: float) -> float:
         return 2 * int(np.count_nonzero(inside > level)) / max(int(np.count_nonzero(answer > level)) + size, 1)
 
-    return _best(dice)
+    return max(LEVELS, key=dice)
 
 
 def sureness(logits: NDArray[np.float32]) -> float:
@@ -68,7 +65,3 @@ def sureness(logits: NDArray[np.float32]) -> float:
         return 0.0
     probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
     return float(2 * probability[mask].sum() / (np.count_nonzero(mask) + probability.sum()))
-
-
-def _best(score: Callable[[float], float]) -> float:
-    return max(LEVELS, key=score)

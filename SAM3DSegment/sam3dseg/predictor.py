@@ -28,9 +28,9 @@ from .windows import Window, ZoomPolicy
 
 NO_POINTS = np.zeros((0, 3))
 DOUBTFUL_LOGIT = 1.5  # less than 82 % for either side
+DOUBTFUL_DEPTH = 2.0  # cells; a mask's boundary is always doubtful, but thin
 SURE_AT_FIRST = 0.8  # a first mask that expects this Dice of itself stays as it is
 CUT_SHARE = 0.75  # of a mask cut at edges in what becomes of it when the model has seen it
-DOUBTFUL_DEPTH = 2.0  # cells; a mask's boundary is always doubtful, but thin
 
 
 @dataclass(frozen=True, slots=True)

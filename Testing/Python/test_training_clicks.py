@@ -153,7 +153,7 @@ def test_what_a_judged_click_makes_worse_counts_twice(gains):
     before, after = (part, whole) if gains else (whole, part)
     cells = np.flatnonzero((before > 0).numpy() != (after > 0).numpy())
     belief = torch.full((len(cells),), 20.0)
-    judgement = Judgement(np.zeros(3, np.int64), Changes(cells, np.zeros((len(cells), 1), np.float32)), belief)
+    judgement = Judgement(Changes(cells, np.zeros((len(cells), 1), np.float32)), belief)
     now, then = float(dice_loss(after, target)), float(dice_loss(before, target))
     expected = now if gains else now + (now - then)
     assert float(_change_loss([judgement], before, target)) == pytest.approx(expected, abs=1e-5)

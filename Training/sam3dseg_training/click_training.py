@@ -56,27 +56,10 @@ def embedding_of(network: Any, image: Tensor | None, features: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A clicked cell (3,), what may change by the click, and the judge's logits (K,); None where nothing may."""
+    """What may change by a click, and the judge's logits (K,); None where nothing may."""
 
-    seed: np.ndarray
     found: Changes | None
     belief: Tensor | None
-
-
-def _levelled(fed: Tensor, answer: Tensor) -> Tensor:
-    """The answers (B, 1, m, ...) at the level of the masks before, as the judge is asked of them."""
-    pairs = zip(fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy(), strict=True)
-    return torch.from_numpy(np.stack([levelled(before, after) for before, after in pairs])[:, None]).to(answer.device)
-
-
-def _as_believed(judgements: Sequence[Judgement], fed: Tensor, answer: Tensor) -> Tensor:
-    """The masks (B, 1, m, ...) that come of what is believed of the answer to those before."""
-    before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
-    merged = [
-        believed(before[b], after[b], j.seed, j.found, None if j.belief is None else j.belief.detach().cpu().numpy())
-        for b, j in enumerate(judgements)
-    ]
-    return torch.from_numpy(np.stack(merged)[:, None]).to(answer.device)
 
 
 def _change_loss(judgements: Sequence[Judgement], fed: Tensor, target: Tensor) -> Tensor:
@@ -219,10 +202,8 @@ class ClickObjective(nn.Module):
             answer = logits[:, :1].detach()
             previous = answer
             if is_asked and fed is not None and self.has_judge:
-                answer = _levelled(fed, answer)
-                judgements = self._judged(user, fed, answer)
+                judgements, previous = self._judged(user, fed, answer)
                 terms["changes"].append(_change_loss(judgements, fed, target))
-                previous = _as_believed(judgements, fed, answer)
             reached = dice_loss(previous, target)
             dice.append(float(hard_dice(previous, target).mean()))
         if self.has_judge:  # every weight has a part in every step, as several devices want it
@@ -266,20 +247,22 @@ class ClickObjective(nn.Module):
         """The mask that the user sees next (B, 1, m, ...), from the one before the latest click and its answer."""
         if fed is None or not self.has_judge:
             return answer
-        answer = _levelled(fed, answer)
-        return _as_believed(self._judged(user, fed, answer), fed, answer)
+        return self._judged(user, fed, answer)[1]
 
-    def _judged(self, user: TrainingUser, fed: Tensor, answer: Tensor) -> list[Judgement]:
-        """What the judge says of the changes that the latest clicks made, window by window."""
-        before, after = fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy()
-        judgements = []
-        for b, click in enumerate(user.latest()):
-            found = changes(before[b], after[b], *click)
+    def _judged(self, user: TrainingUser, fed: Tensor, answer: Tensor) -> tuple[list[Judgement], Tensor]:
+        """What the judge says of every window's changes by its latest click, and the masks (B, 1, m, ...) of that."""
+        judgements, merged = [], []
+        for before, raw, click in zip(fed[:, 0].cpu().numpy(), answer[:, 0].cpu().numpy(), user.latest(), strict=True):
+            after = levelled(before, raw)
+            found = changes(before, after, *click)
             belief = None
             if found is not None:
                 belief = self.network.judge_changes(torch.from_numpy(found.features).to(answer.device))
-            judgements.append(Judgement(click[0], found, belief))
-        return judgements
+            judgements.append(Judgement(found, belief))
+            merged.append(
+                believed(before, after, click[0], found, None if belief is None else belief.detach().cpu().numpy())
+            )
+        return judgements, torch.from_numpy(np.stack(merged)[:, None]).to(answer.device)
 
     def judge(self, embedding: Any, batch: dict[str, Any], rounds: int) -> tuple[Tensor, dict[str, float]]:
         """Dice after every one of `rounds` patient clicks, as an evaluation would make them."""

@@ -32,7 +32,7 @@ AHEAD = 8  # batches that a worker has ready
 def pretrain(config: SyntheticConfig) -> Trainer:
     """Run or resume a training; returns the trainer when its schedule is over.
 
-    Raises ValueError for label maps that are not there, and for a run folder that does not fit.
+    Raises ValueError for label maps that are not there, a judge without a run, and a run folder that does not fit.
     """
     if config.label_maps and not Path(config.label_maps).is_dir():
         raise ValueError(f"label_maps must be a folder of NIfTI label maps; there is none at {config.label_maps}")
@@ -46,8 +46,8 @@ def pretrain(config: SyntheticConfig) -> Trainer:
     if started_from is not None:
         network.load_state_dict(started_from)
     trained = network if config.part == ALL else network.mask_decoder.change_judge
-    network.requires_grad_(trained is network)
-    trained.requires_grad_()
+    network.requires_grad_(False)
+    trained.requires_grad_(True)
     keep_frozen_in_eval(network)
     objective = ClickObjective(network, clicks=config.clicks, loss=config.loss, seed=config.seed)
     loop = LoopConfig(config.minutes, config.steps, config.seed, config.optim, config.compute, record=config.record)
