@@ -44,9 +44,7 @@ class Segmenter(Protocol):
     fixed_spacing_mm: float | None
     normalisation: str
     antialias: bool
-    judge: (
-        Judge | None
-    )  # says which changes after a correcting click to believe; None: all, and no mask is cut at edges
+    judge: Judge | None  # which changes after a correcting click to believe; None: all, and no mask is cut at edges
 
     @property
     def device_line(self) -> str:
