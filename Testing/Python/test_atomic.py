@@ -25,7 +25,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         raise ValueError("broken")
     with replacing(path):
         pass
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.nrrd"]
+    assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["a.nrrd"]
 
 
 def test_success_replaces_in_one_step_with_ordinary_permissions(tmp_path):
@@ -34,9 +34,9 @@ def test_success_replaces_in_one_step_with_ordinary_permissions(tmp_path):
     with replacing(path) as temporary:
         assert temporary.parent == tmp_path and temporary.name.endswith(".nii.gz")
         temporary.write_text("new")
-        assert path.read_text() == "old"
+        assert path.read_text(encoding="utf-8") == "old"
     (tmp_path / "plain").touch()
-    assert path.read_text() == "new" and path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert path.read_text(encoding="utf-8") == "new" and path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_operating_system_errors_become_one_line(tmp_path):

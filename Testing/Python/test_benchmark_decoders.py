@@ -50,7 +50,7 @@ def test_a_run_gives_a_table_json_and_a_plot(tmp_path, capsys, monkeypatch):
     assert decoders.main(words) == 0
     out = capsys.readouterr().out
     assert "| 2,048 |" in out and "grows with" in out
-    result = json.loads((tmp_path / "d.json").read_text())
+    result = json.loads((tmp_path / "d.json").read_text(encoding="utf-8"))
     assert result["voxels"] == [2048, 4096]
     for figures in result["decoders"].values():
         assert all(len(figures[name]) == 2 and min(figures[name]) > 0 for name in ("seconds", "bytes", "flop"))

@@ -244,7 +244,7 @@ def test_saved_scene_knows_nothing_of_changes(viewing, changes, tmp_path):
     changes.flash()
     path = tmp_path / "scene.mrml"
     assert viewing.scene.mrml.Commit(str(path))
-    saved = path.read_text()
+    saved = path.read_text(encoding="utf-8")
     edited, shown = changes.segmentation, changes.display.segmentationNode
     for node in edited, edited.GetDisplayNode():
         assert f'id="{node.GetID()}"' in saved

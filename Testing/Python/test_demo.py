@@ -95,4 +95,4 @@ def test_a_folder_that_cannot_be_made_is_named_before_the_model_loads(tmp_path, 
     for folder, reason in ((tmp_path / "taken", "a file has that name"), (tmp_path / "taken/sub", "not a directory")):
         with pytest.raises(OSError, match=f"cannot make the folder {folder}: {reason}; choose another one with -o"):
             run_demo(folder, lambda: pytest.fail("loaded"), image=image, report=print)
-    assert (tmp_path / "taken").read_text() == "mine"
+    assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine"

@@ -235,7 +235,7 @@ def test_the_token_is_read_for_its_hub_only_and_never_logged(server, entry, monk
         install(entry)
     assert server.requests[1]["Authorization"] == "Bearer hf_secret"
     assert "secret" not in caplog.text
-    assert all("secret" not in p.read_text() for p in catalogue.models_folder().glob("*.json"))
+    assert all("secret" not in p.read_text(encoding="utf-8") for p in catalogue.models_folder().glob("*.json"))
 
 
 def test_a_server_that_falls_silent_is_asked_again(server, tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ def test_other_weights_void_the_record():
 @pytest.mark.parametrize("name", ["torch", "software"])
 def test_other_versions_void_the_record(name, caplog):
     path = kept(compact(), GOOD)
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, name: "0.0.1"}))
     with caplog.at_level(logging.INFO):
         assert recall(compact(), "cpu") is None
@@ -127,7 +127,7 @@ def test_a_damaged_record_is_left_out_with_a_line(content, caplog):
 
 def test_numbers_that_are_none_are_left_out(caplog):
     path = kept(compact(), GOOD)
-    path.write_text(path.read_text().replace("0.5", "NaN"))
+    path.write_text(path.read_text(encoding="utf-8").replace("0.5", "NaN"))
     assert recall(compact(), "cpu") is None
     assert "not those of a check" in caplog.text
 

@@ -326,7 +326,7 @@ def test_saved_scene_knows_nothing_of_prompts(viewing, prompts, tmp_path):
     prompts.display.hintAt(viewing.center)
     path = tmp_path / "scene.mrml"
     assert viewing.scene.mrml.Commit(str(path))
-    saved = path.read_text()
+    saved = path.read_text(encoding="utf-8")
     assert "Volume" in saved
     assert "SAM 3D" not in saved
     assert "<Markups" not in saved

@@ -82,7 +82,7 @@ def test_networks_of_the_released_sizes(variant, keys, parameters, global_blocks
 @pytest.mark.parametrize(("variant", "dim", "depth"), [("vit_b", 768, 12), ("vit_l", 1024, 24), ("vit_h", 1280, 32)])
 def test_keys_and_shapes_are_those_of_the_released_files(shared_dir, variant, dim, depth):
     """The listed ViT-B; the larger ones have its keys with more blocks of more channels."""
-    lines = (shared_dir / "vectors" / "keys_sam2d_vit_b.txt").read_text().splitlines()
+    lines = (shared_dir / "vectors" / "keys_sam2d_vit_b.txt").read_text(encoding="utf-8").splitlines()
     listed = dict(line.split("\t")[:2] for line in lines if not line.startswith("#"))
     sizes = {768: dim, 2304: 3 * dim, 3072: 4 * dim, 64: dim // VARIANTS[variant].heads}
     blocks = "image_encoder.blocks."

@@ -72,7 +72,7 @@ def decode(reference, points, labels, mask, *, multimask):
 def test_keys_and_shapes_are_those_of_the_released_checkpoints(shared_dir):
     with torch.device("meta"):
         state = build("sam_med3d_vit_b_ori").state_dict()
-    lines = (shared_dir / "vectors" / "keys_vit_b_ori.txt").read_text().splitlines()
+    lines = (shared_dir / "vectors" / "keys_vit_b_ori.txt").read_text(encoding="utf-8").splitlines()
     expected = dict(line.split("\t")[:2] for line in lines if not line.startswith("#"))
     assert {name: str(tuple(value.shape)) for name, value in state.items()} == expected
 

@@ -72,7 +72,7 @@ class TestIndex:
             open_cache(tmp_path)
         cache = training_cases.cached(tmp_path)
         path = cache.folder / "index.json"
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         path.write_text(text.replace('"complete": true', '"complete": false'))
         with pytest.raises(ValueError, match="is not complete; run its sam3dseg-train prepare again"):
             open_cache(cache.folder)

@@ -59,7 +59,7 @@ def run(place):
 def test_a_run_folder_holds_what_export_and_the_model_card_need(run, place):
     names = {path.name for path in run.iterdir()}
     assert names == {"best.pt", "config.yaml", "curve.csv", "curve.png", "data.json", "last.pt"}
-    data = json.loads((run / "data.json").read_text())
+    data = json.loads((run / "data.json").read_text(encoding="utf-8"))
     assert data["labels"] == ["Front", "Back"] and data["dataset"] == "toy"
     assert [case["case"] for case in data["validation"]] == ["toy/case_000", "toy/case_003"]
     assert len(data["training"]) == 4 and len(data["training"][0]["digest"]) == 64

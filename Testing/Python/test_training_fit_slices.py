@@ -56,7 +56,7 @@ def run(place):
 
 
 def test_a_run_leaves_what_export_makes_a_model_of(place, run):
-    data = json.loads((run / "data.json").read_text())
+    data = json.loads((run / "data.json").read_text(encoding="utf-8"))
     assert (data["dataset"], data["labels"]) == ("toy", ["Front", "Back"])
     assert len(data["training"]) == 4 and len(data["validation"]) == 2
     assert {"dice_first", "val_dice_box", "val_dice_1", "val_dice_2", "val_loss"} <= read_rows(run)[-1].keys()
@@ -137,7 +137,7 @@ def test_a_new_model_is_as_large_as_asked_and_few_cases_are_enough(place, tmp_pa
     assert main(["export", str(tmp_path / "run"), f"out={tmp_path / 'new.safetensors'}"]) == 0
     config = load_checkpoint(tmp_path / "new.safetensors").config
     assert config == {"variant": "small", "preprocessing": "sam", "image_size": 32}
-    assert len(json.loads((tmp_path / "run" / "data.json").read_text())["training"]) == 2
+    assert len(json.loads((tmp_path / "run" / "data.json").read_text(encoding="utf-8"))["training"]) == 2
 
 
 @pytest.mark.parametrize(

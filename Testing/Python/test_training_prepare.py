@@ -83,7 +83,7 @@ class TestAgain:
     def test_label_names_that_changed_are_taken_up(self, tmp_path, data):
         run(tmp_path, data)
         path = data / "dataset.json"
-        path.write_text(path.read_text().replace("Front", "Ventral"))
+        path.write_text(path.read_text(encoding="utf-8").replace("Front", "Ventral"))
         assert run(tmp_path, data).kept == 0
         assert open_cache(tmp_path / "cache").structure_names == ("Ventral", "Back")
 
@@ -268,7 +268,7 @@ class TestExtras:
     def test_a_union_keeps_the_names_of_each(self, tmp_path, data):
         other = write_msd(tmp_path / "other", 1)
         path = other / "dataset.json"
-        path.write_text(path.read_text().replace("Back", "Rear"))
+        path.write_text(path.read_text(encoding="utf-8").replace("Back", "Rear"))
         prepare(PrepareConfig(data=[str(data), str(other)], out=str(tmp_path / "cache"), jobs=1))
         cache = open_cache(tmp_path / "cache")
         assert cache.keys == ("other/case_000", "toy/case_000", "toy/case_001", "toy/case_002")
@@ -343,7 +343,7 @@ class TestCluster:
         keys = tuple(f"toy/case_{index:03d}" for index in range(24))
         cache = open_cache(folder)
         assert summary.cases == 24 and cache.keys == keys
-        built = (folder / "built.txt").read_text().split()
+        built = (folder / "built.txt").read_text(encoding="utf-8").split()
         assert len(built) == len(set(built)) and set(built) <= set(keys)
         assert len(entries(folder)) == 24 and all(cache.read(key).key == key for key in keys)
 
@@ -375,7 +375,7 @@ def kill_a_worker(cluster, folder: Path) -> None:
     count, until = 0, time.monotonic() + 60
     while count < 4 and time.monotonic() < until:
         time.sleep(0.01)
-        count = len(notes.read_text().split()) if notes.exists() else 0
+        count = len(notes.read_text(encoding="utf-8").split()) if notes.exists() else 0
     os.kill(next(iter(cluster.workers.values())).process.pid, signal.SIGKILL)
     if 4 <= count < 20:
         (folder / "killed").touch()

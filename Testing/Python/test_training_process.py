@@ -65,7 +65,7 @@ def lineOf(process: TrainingProcess, word: str) -> list[str]:
 
 def waitForEndOf(pid: int) -> None:
     end = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2]:
         assert time.monotonic() < end, "the worker goes on"
         time.sleep(0.05)
 
@@ -80,7 +80,7 @@ def test_lines_and_progress_arrive_while_it_runs(program):
     assert rest[-2:] == ["step 4/4", "bye"]
     assert (process.state, process.exitCode, process.share, process.secondsLeft) == ("done", 0, 1.0, None)
     assert process.poll() == []
-    assert process.logPath.read_text().startswith("step 1/4")
+    assert process.logPath.read_text(encoding="utf-8").startswith("step 1/4")
 
 
 def test_reading_never_waits(program):

@@ -54,7 +54,7 @@ def test_a_run_trains_the_decoder_alone_on_features_computed_once(run, place):
     assert {name.partition(".")[0] for name in state} == {"decoder"}
     files = sorted(path.name for path in run.glob("features/toy/*.safetensors"))
     assert len(files) == 10  # two variants of four cases, two held-out ones as they are
-    index = json.loads((run / "features" / "index.json").read_text())
+    index = json.loads((run / "features" / "index.json").read_text(encoding="utf-8"))
     encoder = load_checkpoint(place / "slices.safetensors").weights
     own = {name.removeprefix("image_encoder."): v for name, v in encoder.items() if name.startswith("image_encoder.")}
     assert index["encoder"] == digest_of(own) and len(index["cases"]) == 6 and index["complete"]
@@ -86,7 +86,7 @@ def test_a_run_is_judged_as_the_file_made_of_it(model, run, place, tmp_path):
     assert opened[0].config == opened[1].config and opened[0].weights.keys() == opened[1].weights.keys()
     words = [f"data={place / 'cache'}", "folds=3", "device=cpu", "pictures=1"]
     assert main(["evaluate", f"model={run}", f"baseline={model}", f"out={tmp_path}", *words]) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["prompts"] == "nothing" and list(metrics["labels"]) == ["Front", "Back"]
     assert len(metrics["overall"]["model"]["dice"]["mean"]) == 1 and metrics["overall"]["model"]["objects"] == 4
     case = open_model(str(model)).segmenter("cpu")
@@ -104,7 +104,7 @@ def test_a_run_is_judged_as_the_file_made_of_it(model, run, place, tmp_path):
 def test_labels_may_be_joined_when_judged(model, place, tmp_path):
     words = [f"data={place / 'cache'}", "folds=3", "device=cpu", "labels=[Front+Back]", "limit=1", "pictures=0"]
     assert main(["evaluate", f"model={model}", f"out={tmp_path}", *words]) == 0
-    assert list(json.loads((tmp_path / "metrics.json").read_text())["labels"]) == ["Front+Back"]
+    assert list(json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["labels"]) == ["Front+Back"]
 
 
 def test_pictures_and_few_shot_curves_of_proposals(model, place, tmp_path):
@@ -182,7 +182,7 @@ def test_the_decoder_alone_is_exported_for_a_known_encoder(run, place, tmp_path)
 def test_the_plan_and_the_patch_follow_from_the_cases(place, tmp_path):
     base = [w for w in words_of(place, tmp_path / "run") if not w.startswith(("proposals.spacing", "proposals.patch"))]
     assert main([*base, "steps=1", "proposals.variants=1", "validate.every=0"]) == 0
-    settings = json.loads((tmp_path / "run" / "model.json").read_text())
+    settings = json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))
     assert settings["plan"]["axis"] == 2  # 2.5 mm against 1.0 and 1.2 mm
     slices, rows, columns = settings["plan"]["spacing_mm"]
     assert slices == 2.5 and rows == columns == pytest.approx(22 / 224, abs=1e-3)
@@ -221,7 +221,7 @@ def others(tmp_path_factory):
     """Cases of the same images with structures of other names."""
     root = tmp_path_factory.mktemp("others")
     data = write_msd(root / "spleen", 3)
-    description = json.loads((data / "dataset.json").read_text())
+    description = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
     description["labels"] = {"0": "background", "1": "Spleen", "2": "Liver"}
     (data / "dataset.json").write_text(json.dumps(description))
     cached(root, data)

@@ -89,17 +89,17 @@ def test_a_report_of_boxes_says_so(cache, models, tmp_path):
     metrics = evaluate(config(cache, models, tmp_path, prompts=SLICE_BOXES)).metrics
     assert metrics["prompts"] == SLICE_BOXES and len(metrics["overall"]["model"]["dice"]["mean"]) == 1
     assert read_metrics(tmp_path)["settings"]["prompts"] == SLICE_BOXES
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Dice after a box per slice" in page and "Every slice that shows an object is prompted with" in page
     assert "NoC@80" not in page and "1 click" not in page
-    assert len((tmp_path / "cases.csv").read_text().splitlines()) == 1 + 2 * 2
+    assert len((tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2
 
 
 def test_slice_models_are_clicked_too(cache, models, tmp_path):
     metrics = evaluate(config(cache, models, tmp_path, baseline=str(models["deep"]), clicks=2)).metrics
     assert metrics["prompts"] == "clicks"
     assert all(len(found["dice"]["mean"]) == 2 for found in metrics["overall"].values())
-    assert "NoC@80" in (tmp_path / "report.html").read_text()
+    assert "NoC@80" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_results_of_other_prompts_are_not_taken_for_these(cache, models, tmp_path):

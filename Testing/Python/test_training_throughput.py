@@ -33,7 +33,7 @@ def test_a_run_on_made_up_cases(tmp_path, capsys, monkeypatch):
         "2",
     ]
     assert throughput.main([*words, "--json", str(tmp_path / "out.json")]) == 0
-    result = json.loads((tmp_path / "out.json").read_text())
+    result = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert result["cases"] == 5 and result["data"] == "cases"
     assert all(result[key] > 0 for key in ("ours", "monai", "monai_cached", "step_s"))
     assert 0 < result["waiting_share"] < 1
